@@ -1,0 +1,316 @@
+// Package store is the durable buffer as a contract: what it promises, in
+// small interfaces and sentinel errors. It stores nothing itself; the rooms
+// below it do: local (the default: a journal and an index in one directory)
+// and memory (for tests and trials). The suite in storetest holds every
+// implementation to this contract.
+//
+// A webhook enters with [Accepter.Accept], which claims the provider's ID and
+// stores the event in one step. It leaves through [Queue]: leased to a worker,
+// settled with the outcome. Everything else is an operator's: [Commander],
+// [Reader].
+package store
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"github.com/caddy-webhooks/caddy-webhooks/event"
+)
+
+// Store is everything that an implementation offers. Rooms ask for the small
+// interface that they call. All methods are safe for concurrent use.
+type Store interface {
+	Accepter
+	Queue
+	Commander
+	Reader
+	// Stats tells where everything stands. It is cheap: no disk is read.
+	Stats() Stats
+	io.Closer
+}
+
+// Accepter takes events in.
+type Accepter interface {
+	// Accept stores the event together with its claim, durably, before it
+	// returns; or it finds that the claim is taken, which is a Receipt and not an
+	// error. A claim that another call is just writing is waited for: the calls
+	// then succeed or fail together. After an error nothing of the event is ever
+	// delivered, and the same request may be accepted when it comes again.
+	//
+	// Errors: ErrFull, ErrBacklog, ErrTooLarge, ErrUnavailable, ErrClosed.
+	// A cancelled context ends the waiting, not the writing: the event may then
+	// have been stored.
+	Accept(ctx context.Context, a Admission) (Receipt, error)
+}
+
+// Admission is what Accept is asked to store.
+type Admission struct {
+	// Event is stored as it is; the store sets its ID and Seq, and it must not be
+	// changed afterwards.
+	Event *event.Event
+	// Claim is what makes a repeat a duplicate; nil for an event without a usable
+	// provider ID, which is always stored.
+	Claim *Claim
+	// Owed lists every destination of the source. A source has at least one.
+	Owed []Owed
+}
+
+// Owed is one destination at the moment of acceptance.
+type Owed struct {
+	// Destination is the name of the `to`.
+	Destination string
+	// Filtered tells that the destination does not want this event.
+	Filtered bool
+	// Lease asks for the delivery to be leased to the caller at once, straight
+	// from memory; the caller must Settle or Release it.
+	Lease bool
+}
+
+// Claim reserves a provider's ID for a window.
+type Claim struct {
+	// Key names the provider's ID within its scope.
+	Key [32]byte
+	// Digest is a short digest of the body, to notice a duplicate that differs.
+	Digest uint64
+	// Window is how long the claim lives, counted from acceptance; it lives on
+	// while a delivery of its event is pending or dead.
+	Window time.Duration
+}
+
+// Result is what became of an admission.
+type Result uint8
+
+// The results.
+const (
+	// Accepted means stored.
+	Accepted Result = iota + 1
+	// Filtered means stored, and no destination wants it.
+	Filtered
+	// Duplicate means the provider's ID was claimed before; nothing was stored.
+	Duplicate
+	// Revived means a duplicate whose dead deliveries are pending again, or whose
+	// filtered ones are now wanted.
+	Revived
+)
+
+// String gives the word that the Webhook-Status header uses.
+func (r Result) String() string {
+	return [...]string{"", "accepted", "filtered", "duplicate", "revived"}[r]
+}
+
+// Receipt answers an admission.
+type Receipt struct {
+	Result Result
+	// ID is the stored event's: for a duplicate, the first one's.
+	ID event.ID
+	// Seq is its order of acceptance.
+	Seq uint64
+	// Differs tells that a duplicate came with another body.
+	Differs bool
+	// Leases holds the deliveries that were asked for with Owed.Lease.
+	Leases []Lease
+}
+
+// Queue hands deliveries out and takes their outcomes.
+type Queue interface {
+	// Lease hands out deliveries that are due at now, oldest due first, at most
+	// max of them and about maxBytes of bodies (but at least one), until the
+	// lease's time is over. It also tells when the next one of that destination
+	// becomes due; zero if none waits. Paused destinations get none.
+	Lease(ctx context.Context, d event.Destination, r LeaseRequest) ([]Lease, time.Time, error)
+	// Begin notes that the attempt starts, so that after a crash an event that
+	// killed the process does not come first again. It does not wait for the disk.
+	Begin(l Lease) error
+	// Extend gives the lease more time. ErrStale if it is no longer held.
+	Extend(l Lease, until time.Time) error
+	// Release gives the delivery back, due at once, as if nothing had happened.
+	Release(l Lease) error
+	// Settle records an attempt and what follows from it. It does not wait for
+	// the disk: the outcome is durable at most a second later, and an outcome
+	// that was not durable before a crash leads to one more attempt.
+	// ErrStale if the lease is no longer held; then nothing is recorded.
+	Settle(l Lease, s Settlement) error
+	// Wake registers the one function that is told, from any goroutine and
+	// without delay, that a destination may have something due sooner than Lease
+	// said last. It must not block and must not call back.
+	Wake(wake func(d event.Destination))
+}
+
+// LeaseRequest says how much a worker wants.
+type LeaseRequest struct {
+	Now      time.Time
+	Until    time.Time
+	Max      int
+	MaxBytes int
+}
+
+// Lease is the right to deliver one event to one destination, once.
+type Lease struct {
+	// Token fences: a settle with an old one is refused.
+	Token       uint64
+	Event       *event.Event
+	Destination event.Destination
+	// Attempt is the number that this attempt has, from 1.
+	Attempt int
+	// Since is when the retry budget began; zero before the first attempt.
+	Since time.Time
+	// Replay tells that an operator sends it again.
+	Replay bool
+	// Fresh tells that no attempt was made yet since acceptance.
+	Fresh bool
+	// Unfinished counts attempts that began and never ended because the process died.
+	Unfinished int
+}
+
+// Settlement is an attempt's outcome as the schedule has judged it.
+type Settlement struct {
+	// Attempt is kept in the event's history.
+	Attempt event.Attempt
+	// State is Delivered, Dead or Pending.
+	State event.State
+	// Next is when a pending delivery is due again.
+	Next time.Time
+	// Since is when the retry budget began, moved on by the time for which it
+	// stood still.
+	Since time.Time
+}
+
+// Action is what an operator does to a delivery.
+type Action uint8
+
+// The actions.
+const (
+	// Replay sends an event again, with a fresh retry budget.
+	Replay Action = iota + 1
+	// Discard gives an event up.
+	Discard
+	// Move hands a delivery to another destination.
+	Move
+	// Pause keeps a destination's deliveries; Event is zero.
+	Pause
+	// Resume ends a pause.
+	Resume
+)
+
+// String gives the word for logs and the API.
+func (a Action) String() string {
+	return [...]string{"", "replay", "discard", "move", "pause", "resume"}[a]
+}
+
+// Command is an operator's action. It is durable before Command returns.
+type Command struct {
+	Action Action
+	// Event is the event it is about.
+	Event event.ID
+	// Destination is the name of the `to`; empty for all that the action fits.
+	Destination string
+	// Target is the destination to pause or resume, or that Move hands to.
+	Target event.Destination
+	// Who acts, for the record.
+	Who string
+}
+
+// Done is what a command came to.
+type Done struct {
+	// Changed names the destinations whose delivery changed.
+	Changed []string
+	// Deferred names those that are in flight and follow as soon as their
+	// attempt has ended.
+	Deferred []string
+}
+
+// Commander carries out what operators want.
+type Commander interface {
+	// Command carries out one action.
+	//
+	// Errors: ErrUnknown (no such event or destination), ErrInFlight, ErrConflict,
+	// ErrGone, ErrUnavailable, ErrClosed. With several destinations, an error only
+	// if nothing changed.
+	Command(ctx context.Context, c Command) (Done, error)
+}
+
+// Reader shows what is stored. It may lag behind a write by a moment.
+type Reader interface {
+	// Get gives one event whole, with its attempts; ErrUnknown if there is none.
+	Get(ctx context.Context, id event.ID) (Record, error)
+	// Query lists events, newest first.
+	Query(ctx context.Context, f Filter) (Page, error)
+}
+
+// Filter chooses events; every field that is set must match.
+type Filter struct {
+	Source      string
+	Destination string
+	State       event.State
+	Type        string
+	// ID is the provider's, or our event ID.
+	ID string
+	// Since and Until bound the time of receipt: Since ≤ received < Until.
+	Since, Until time.Time
+	// Text must be contained in the provider's ID, our ID or the type.
+	Text string
+	// Before is the cursor: only events accepted before this sequence number.
+	Before uint64
+	// Limit is the most rows wanted; 0 means 50, at most 1000.
+	Limit int
+}
+
+// Row is one event without its content.
+type Row struct {
+	ID         event.ID
+	Seq        uint64
+	Source     string
+	Provider   string
+	ProviderID string
+	Type       string
+	Received   time.Time
+	// Size is the body's, in bytes.
+	Size int
+	// Gone tells that the body was removed by retention.
+	Gone       bool
+	Deliveries []event.Delivery
+}
+
+// Page is one answer to a query.
+type Page struct {
+	Rows []Row
+	// Next is the cursor of the following page; 0 if this is the last one.
+	Next uint64
+	// Complete tells whether everything was searched that the filter names; if
+	// not, Next leads on even when Rows is empty.
+	Complete bool
+}
+
+// Record is one event whole.
+type Record struct {
+	Row
+	// Event is nil when the body is gone.
+	Event    *event.Event
+	Attempts []event.Attempt
+}
+
+// Stats tells where everything stands.
+type Stats struct {
+	Destinations []DestinationStats
+	// BacklogBytes counts each body once while a delivery of it is pending or dead.
+	BacklogBytes int64
+	// SizeBytes is what the store takes on disk, by part.
+	SizeBytes map[string]int64
+	// FreeBytes is what is free on its file system; -1 if it has none.
+	FreeBytes int64
+	// Accepting is nil, or the error with which Accept would answer now.
+	Accepting error
+}
+
+// DestinationStats is one destination's share of [Stats].
+type DestinationStats struct {
+	event.Destination
+	// Count holds the number of deliveries in each state.
+	Count map[event.State]int64
+	// InFlight is how many of the pending ones are leased.
+	InFlight int64
+	// OldestPending is when the oldest pending event was received; zero if none.
+	OldestPending time.Time
+	Paused        bool
+}
