@@ -1,0 +1,4 @@
+package gateway
+
+// runtime is what a provisioned app works with.
+type runtime struct{}

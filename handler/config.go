@@ -1,0 +1,139 @@
+// Package handler is the Caddy handler `http.handlers.webhooks`: it takes one
+// webhook request in. It verifies who sent it, names the event, has it stored,
+// and answers; it delivers nothing itself.
+package handler
+
+import (
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+// Handler accepts the webhooks of one source: it proves the sender, drops
+// duplicates, has the event synced to disk and answers. The event is then
+// delivered to every destination in `to`.
+//
+// It answers every matched request itself; the next handlers are never called.
+type Handler struct {
+	// Name is the source's name, unique in the whole configuration:
+	// `[a-z0-9_-]{1,64}`. Default: the provider's name. The name is what stored
+	// events belong to; whoever changes it orphans what is still pending.
+	Name string `json:"name,omitempty"`
+
+	// From says who may send, and how that is proven.
+	From From `json:"from"`
+
+	// DedupWindow is how long a provider's event ID is remembered, so that its
+	// repeat is dropped. Default: 168h (7 days).
+	DedupWindow caddy.Duration `json:"dedup_window,omitempty"`
+
+	// DedupOff stores every request as a new event, repeats too.
+	DedupOff bool `json:"dedup_off,omitempty"`
+
+	// Respond is the answer to an accepted event. Default: what the provider's
+	// record says, else 200 and an empty body.
+	Respond *Respond `json:"respond,omitempty"`
+
+	// MaxBody is the largest body accepted, in bytes; a larger one is answered
+	// 413 and nothing of it is stored. Default: the provider's documented cap,
+	// else 5 MiB.
+	MaxBody int64 `json:"max_body,omitempty"`
+
+	// To lists the destinations; at least one. Each is independent of the others.
+	To []*To `json:"to"`
+
+	runtime
+}
+
+// From says who sends and how that is proven.
+type From struct {
+	// Provider is the name of a provider, e.g. `stripe`, or of a generic scheme:
+	// `hmac`, `token`, `basic`, `ed25519`. `none` proves nothing and lets
+	// everybody in.
+	Provider string `json:"provider"`
+
+	// Secrets are the keys; any of them may match, so that they can be rotated.
+	// Use `{env.X}` or `{file./path}` (resolved when the config loads, an empty
+	// or missing one is an error) or a placeholder of the request such as
+	// `{vars.x}` (resolved per request; an empty one is answered 401). A literal
+	// is visible in the config and loads with a warning.
+	Secrets []string `json:"secrets,omitempty"`
+
+	// Tolerance is how far a signed timestamp may lie from our clock. Default:
+	// the provider's.
+	Tolerance caddy.Duration `json:"tolerance,omitempty"`
+
+	// ToleranceOff accepts signatures of any age.
+	ToleranceOff bool `json:"tolerance_off,omitempty"`
+
+	// ID says what names an event: all parts together. Default: the provider's.
+	ID []Pick `json:"id,omitempty"`
+
+	// Type says where the event's type stands. Default: the provider's.
+	Type *Pick `json:"type,omitempty"`
+
+	// URL is the public URL, for providers that sign it. Default: as received.
+	URL string `json:"url,omitempty"`
+
+	// Methods are the request methods accepted. Default: the provider's, else POST.
+	Methods []string `json:"methods,omitempty"`
+
+	// Options are the parameters of the provider or of the generic scheme, by name.
+	Options map[string][]string `json:"options,omitempty"`
+}
+
+// Pick points at one value of a request.
+type Pick struct {
+	// In is `header`, `query`, `json` or `body`; `body` means a hash of all of it.
+	In string `json:"in"`
+
+	// Names are the header, the parameter or the JSON path. Each is one part;
+	// `a|b` within one means the first that is present.
+	Names []string `json:"names,omitempty"`
+}
+
+// Respond is an answer to an accepted event.
+type Respond struct {
+	// Status must be 2xx.
+	Status int `json:"status"`
+	// Body is sent as text/plain.
+	Body string `json:"body,omitempty"`
+}
+
+// To is one destination.
+type To struct {
+	// Name must be unique within the source. The only one is `default`.
+	Name string `json:"name,omitempty"`
+
+	// Routes deliver the event: any handlers of Caddy, normally a reverse_proxy.
+	Routes caddyhttp.RouteList `json:"routes,omitempty"`
+
+	// Concurrency is the most attempts at once. Default: 16.
+	Concurrency int `json:"concurrency,omitempty"`
+
+	// Timeout bounds one attempt. Default: 30s.
+	Timeout caddy.Duration `json:"timeout,omitempty"`
+
+	// Retry says how long and how often a failed delivery is tried again.
+	Retry *Retry `json:"retry,omitempty"`
+}
+
+// Retry is the patience with a destination.
+type Retry struct {
+	// For is how long after its first attempt an event is retried; then it is
+	// dead and kept until an operator acts. Default: 72h.
+	For caddy.Duration `json:"for,omitempty"`
+
+	// Attempts is the most attempts within For. Default: no limit.
+	Attempts int `json:"attempts,omitempty"`
+
+	// BackoffFirst is the upper bound of the first wait; it doubles with each
+	// attempt, and the wait is random below it. Default: 1s.
+	BackoffFirst caddy.Duration `json:"backoff_first,omitempty"`
+
+	// BackoffMax is the largest such bound. Default: 10m.
+	BackoffMax caddy.Duration `json:"backoff_max,omitempty"`
+
+	// Never lists answers after which an event is dead at once. Default: 410. An
+	// empty list means none.
+	Never *[]int `json:"never,omitempty"`
+}

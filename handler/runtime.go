@@ -1,0 +1,4 @@
+package handler
+
+// runtime is what a provisioned handler works with.
+type runtime struct{}
