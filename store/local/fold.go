@@ -1,0 +1,330 @@
+package local
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/caddy-webhooks/caddy-webhooks/event"
+	"github.com/caddy-webhooks/caddy-webhooks/store"
+	"github.com/caddy-webhooks/caddy-webhooks/store/local/journal"
+)
+
+// Folding turns the journal's records into state. The same functions serve a
+// record that has just become durable and one that is replayed at start; they
+// use nothing but the record and the state before it. The store's mutex is held.
+
+// fold applies one record from its bytes.
+func (s *Store) fold(st journal.Stamp, payload []byte) error {
+	r := &reader{b: payload}
+	kind := r.byte()
+	r.kind = kind
+	apply, known := folds[kind]
+	if !known {
+		return fmt.Errorf("record of kind %d at segment %d offset %d: written by a newer version: %w",
+			kind, st.Pos.Segment, st.Pos.Offset, errWire)
+	}
+	if err := apply(s, st, r); err != nil {
+		return fmt.Errorf("record of kind %d at segment %d offset %d: %w", kind, st.Pos.Segment, st.Pos.Offset, err)
+	}
+	s.reached(st)
+	return nil
+}
+
+// folds reads each kind of record and applies it.
+var folds = map[byte]func(*Store, journal.Stamp, *reader) error{
+	kindHead: (*Store).foldHead,
+	kindAccept: func(s *Store, st journal.Stamp, r *reader) error {
+		a := r.accept()
+		if r.bad {
+			return errWire
+		}
+		e, err := event.Decode(r.b)
+		if err != nil {
+			return err
+		}
+		_, err = s.foldAccept(st, &a, e)
+		return err
+	},
+	kindBegin: func(s *Store, st journal.Stamp, r *reader) error {
+		return s.foldDelivery(st, r.uint(), r.uint(), r, func(_ *row, d *delivery) { d.marks++ })
+	},
+	kindSettle: func(s *Store, st journal.Stamp, r *reader) error {
+		v, err := r.settle()
+		if err != nil {
+			return err
+		}
+		return s.foldSettle(st, &v)
+	},
+	kindLost: func(s *Store, st journal.Stamp, r *reader) error {
+		seq, dest, at := r.uint(), r.uint(), r.time()
+		return s.foldDelivery(st, seq, dest, r, func(_ *row, d *delivery) { lose(d, at) })
+	},
+	kindRevive:      foldActionBytes,
+	kindReplay:      foldActionBytes,
+	kindDiscard:     foldActionBytes,
+	kindMove:        foldActionBytes,
+	kindPause:       (*Store).foldPauseBytes,
+	kindResume:      (*Store).foldPauseBytes,
+	kindDestination: (*Store).foldDestinationBytes,
+	kindCopy:        func(s *Store, st journal.Stamp, r *reader) error { return s.foldCopyBytes(st, r, true) },
+	kindState:       func(s *Store, st journal.Stamp, r *reader) error { return s.foldCopyBytes(st, r, false) },
+	kindHistory: func(s *Store, st journal.Stamp, r *reader) error {
+		return s.foldDelivery(st, r.uint(), r.uint(), nil, func(_ *row, d *delivery) { d.addAttempt(st.Pos) })
+	},
+}
+
+// reached notes how far the journal is folded.
+func (s *Store) reached(st journal.Stamp) {
+	s.journalTime = st.Time
+	if st.LSN == st.Mark.LSN {
+		s.mark = st.Mark
+	}
+}
+
+// foldAccept adds an event; nil if the index had it already.
+func (s *Store) foldAccept(st journal.Stamp, a *accept, e *event.Event) (*row, error) {
+	s.nextSeq = max(s.nextSeq, a.seq+1)
+	s.remember(a.claim)
+	p, err := s.pages.make(blockOf(a.seq))
+	if err != nil {
+		return nil, err
+	}
+	if st.LSN <= p.lsn {
+		return nil, nil
+	}
+	v := &row{
+		id: a.id, received: e.Received, source: s.intern(e.Source), provider: s.intern(e.Provider),
+		providerID: e.ProviderID, typ: s.intern(e.Type), size: uint64(len(e.Body)), pos: st.Pos,
+		deliveries: make([]delivery, len(a.owed)),
+	}
+	for i, o := range a.owed {
+		d := &v.deliveries[i]
+		d.dest, d.State, d.Next = o.dest, event.Pending, e.Received
+		if o.filtered {
+			d.State, d.Next = event.Filtered, time.Time{}
+		}
+	}
+	s.place(p, st.LSN, a.seq, v)
+	return v, nil
+}
+
+// place puts a row into its page, in place of what was there.
+func (s *Store) place(p *page, lsn, seq uint64, v *row) {
+	slot := &p.rows[seq%pageRows]
+	if *slot != nil {
+		s.account(seq, *slot, -1)
+	}
+	*slot = v
+	if v != nil {
+		s.account(seq, v, 1)
+	}
+	s.pages.touch(p, lsn)
+}
+
+// change applies f to a row, unless the index has this record already or knows
+// no such event.
+func (s *Store) change(st journal.Stamp, seq uint64, f func(*row)) error {
+	r, p, err := s.pages.row(seq)
+	if err != nil || r == nil || st.LSN <= p.lsn {
+		return err
+	}
+	s.account(seq, r, -1)
+	f(r)
+	s.account(seq, r, 1)
+	s.pages.touch(p, st.LSN)
+	return nil
+}
+
+// foldDelivery applies f to one delivery. rest, if given, must have been read
+// without error.
+func (s *Store) foldDelivery(st journal.Stamp, seq, dest uint64, rest *reader, f func(*row, *delivery)) error {
+	if rest != nil && rest.bad {
+		return errWire
+	}
+	return s.change(st, seq, func(r *row) {
+		if d := r.delivery(dest); d != nil {
+			f(r, d)
+		}
+	})
+}
+
+// settleRecord is an attempt's outcome as the journal has it.
+type settleRecord struct {
+	seq, dest uint64
+	// at is when it was settled.
+	at time.Time
+	store.Settlement
+}
+
+func (v *settleRecord) append(w *writer) {
+	w.byte(kindSettle)
+	w.uint(v.seq)
+	w.uint(v.dest)
+	w.time(v.at)
+	w.byte(byte(v.State))
+	w.time(v.Next)
+	w.time(v.Since)
+	w.b = v.Attempt.AppendBinary(w.b)
+}
+
+func (r *reader) settle() (settleRecord, error) {
+	v := settleRecord{seq: r.uint(), dest: r.uint(), at: r.time()}
+	v.State = event.State(r.byte())
+	v.Next, v.Since = r.time(), r.time()
+	if r.bad {
+		return v, errWire
+	}
+	a, err := event.DecodeAttempt(r.b)
+	v.Attempt = a
+	return v, err
+}
+
+func (s *Store) foldSettle(st journal.Stamp, v *settleRecord) error {
+	return s.foldDelivery(st, v.seq, v.dest, nil, func(_ *row, d *delivery) {
+		d.marks = 0
+		if store.Settle(&d.Delivery, v.Settlement) {
+			d.settledAt = v.at
+			d.addAttempt(st.Pos)
+		}
+	})
+}
+
+// lose applies the end of a lease without an outcome.
+func lose(d *delivery, at time.Time) {
+	d.marks = max(d.marks-1, 0)
+	store.Lost(&d.Delivery, at)
+	if d.State != event.Pending {
+		d.settledAt = at
+	}
+}
+
+// action is an operator's, or for kindRevive a provider's, wish about one event.
+type action struct {
+	kind    byte
+	seq     uint64
+	at      time.Time
+	who     string
+	to      uint64 // kindMove
+	targets []target
+}
+
+func (a *action) append(w *writer) {
+	w.byte(a.kind)
+	w.uint(a.seq)
+	w.time(a.at)
+	w.string(a.who)
+	w.uint(a.to)
+	w.targets(a.targets)
+}
+
+func foldActionBytes(s *Store, st journal.Stamp, r *reader) error {
+	a := action{kind: r.kind, seq: r.uint(), at: r.time(), who: r.string(), to: r.uint(), targets: r.targets()}
+	if r.bad {
+		return errWire
+	}
+	_, _, err := s.foldAction(st, &a)
+	return err
+}
+
+// foldAction applies an action; it tells what changed, and the first reason
+// for which something did not.
+func (s *Store) foldAction(st journal.Stamp, a *action) (done store.Done, refused, err error) {
+	err = s.change(st, a.seq, func(r *row) {
+		for _, t := range a.targets {
+			d := r.delivery(t.dest)
+			if d == nil {
+				continue
+			}
+			changed, deferred, why := s.act(r, d, a, t)
+			name := s.dest(t.dest).Name
+			switch {
+			case why != nil && refused == nil:
+				refused = why
+			case deferred:
+				done.Deferred = append(done.Deferred, name)
+			case changed:
+				done.Changed = append(done.Changed, name)
+			}
+		}
+	})
+	return done, refused, err
+}
+
+// act applies an action to one delivery.
+func (s *Store) act(r *row, d *delivery, a *action, t target) (changed, deferred bool, err error) {
+	before := d.State
+	d.InFlight = t.inFlight
+	defer func() { d.InFlight = false }()
+	switch a.kind {
+	case kindRevive:
+		changed = store.Revive(&d.Delivery, t.wanted, a.at)
+	case kindReplay:
+		err = store.ReplayDelivery(&d.Delivery, t.explicit, r.gone, a.at)
+		changed = err == nil
+	case kindDiscard:
+		deferred, err = store.DiscardDelivery(&d.Delivery)
+		changed = d.State != before
+	case kindMove:
+		changed, err = s.move(r, d, a)
+	}
+	if d.State != before && d.State != event.Pending {
+		d.settledAt = a.at
+	}
+	if changed && d.State == event.Pending {
+		d.marks = 0
+	}
+	return changed, deferred, err
+}
+
+func (s *Store) move(r *row, d *delivery, a *action) (bool, error) {
+	if r.delivery(a.to) != nil {
+		return false, store.ErrConflict
+	}
+	moved, err := store.MoveDelivery(&d.Delivery, "", a.at)
+	if err != nil {
+		return false, err
+	}
+	d.settledAt = a.at
+	r.deliveries = append(r.deliveries, delivery{dest: a.to, Delivery: moved})
+	return true, nil
+}
+
+// foldCopyBytes applies a row that was copied forward. With content, the
+// event's place is the copy's from now on.
+func (s *Store) foldCopyBytes(st journal.Stamp, r *reader, content bool) error {
+	seq, claim, v := r.copied()
+	if r.bad {
+		return errWire
+	}
+	if content {
+		v.pos = st.Pos
+	}
+	return s.foldCopy(st, seq, claim, &v)
+}
+
+func (s *Store) foldCopy(st journal.Stamp, seq uint64, claim *claimRecord, v *row) error {
+	s.nextSeq = max(s.nextSeq, seq+1)
+	s.remember(claim)
+	p, err := s.pages.make(blockOf(seq))
+	if err != nil || st.LSN <= p.lsn {
+		return err
+	}
+	s.place(p, st.LSN, seq, v)
+	return nil
+}
+
+// account adds a row to (or takes it from) the running totals.
+func (s *Store) account(seq uint64, r *row, sign int64) {
+	for i := range r.deliveries {
+		d := &r.deliveries[i]
+		dest := s.dest(d.dest)
+		dest.counts[d.State] += sign
+		if d.State == event.Pending {
+			dest.waits(blockOf(seq), sign)
+		}
+	}
+	if r.unsettled() {
+		s.backlog[r.source] += sign * int64(r.size)
+		s.backlogTotal += sign * int64(r.size)
+	}
+}

@@ -1,0 +1,260 @@
+package local
+
+import (
+	"container/list"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/caddy-webhooks/caddy-webhooks/event"
+)
+
+// Rows are kept in pages of pageRows consecutive sequence numbers. One page is
+// one value in Badger, so a thousand deliveries cost sixteen writes to the
+// index and leave no tombstones. A page that is touched stays in memory until
+// it has been written; clean ones stay as long as there is room.
+
+const (
+	pageRows = 64
+	// cleanPages is how many clean pages are kept decoded, about 25 KiB each.
+	cleanPages = 256
+
+	pagePrefix    = 'p'
+	summaryPrefix = 's'
+)
+
+// page is pageRows rows, and the LSN up to which the journal is folded into
+// them: a record at or below it has been applied and is skipped at replay.
+type page struct {
+	block uint64
+	lsn   uint64
+	// version counts the changes since the page was read.
+	version uint64
+	rows    [pageRows]*row
+	dirty   bool
+	// pins counts the leases that will soon need the page again.
+	pins int
+	// clean is the page's place in the list of clean pages, nil while dirty.
+	clean *list.Element
+}
+
+func blockOf(seq uint64) uint64 { return seq / pageRows }
+
+// pages is the table of pages. The store's mutex guards it.
+type pages struct {
+	db    *badger.DB
+	held  map[uint64]*page
+	dirty map[uint64]*page
+	clean *list.List
+}
+
+func newPages(db *badger.DB) *pages {
+	return &pages{db: db, held: map[uint64]*page{}, dirty: map[uint64]*page{}, clean: list.New()}
+}
+
+// get gives the block's page, nil if there is none. It reads the index when
+// the page is not in memory.
+func (t *pages) get(block uint64) (*page, error) {
+	if p := t.held[block]; p != nil {
+		if p.clean != nil {
+			t.clean.MoveToFront(p.clean)
+		}
+		return p, nil
+	}
+	p, err := t.read(block)
+	if err != nil || p == nil {
+		return nil, err
+	}
+	t.held[block] = p
+	t.keep(p)
+	return p, nil
+}
+
+// make gives the block's page, a new one if there is none.
+func (t *pages) make(block uint64) (*page, error) {
+	p, err := t.get(block)
+	if err != nil || p != nil {
+		return p, err
+	}
+	p = &page{block: block}
+	t.held[block] = p
+	t.keep(p)
+	return p, nil
+}
+
+// row gives the event's row and its page; nil if there is no such event.
+func (t *pages) row(seq uint64) (*row, *page, error) {
+	p, err := t.get(blockOf(seq))
+	if err != nil || p == nil {
+		return nil, nil, err
+	}
+	return p.rows[seq%pageRows], p, nil
+}
+
+// touch marks the page as changed up to lsn.
+func (t *pages) touch(p *page, lsn uint64) {
+	p.lsn = max(p.lsn, lsn)
+	p.version++
+	if p.dirty {
+		return
+	}
+	p.dirty = true
+	t.dirty[p.block] = p
+	if p.clean != nil {
+		t.clean.Remove(p.clean)
+		p.clean = nil
+	}
+}
+
+// written marks the page as clean after it was written.
+func (t *pages) written(p *page) {
+	p.dirty = false
+	delete(t.dirty, p.block)
+	t.keep(p)
+}
+
+// keep puts a clean page in front of the list and drops the oldest.
+func (t *pages) keep(p *page) {
+	p.clean = t.clean.PushFront(p)
+	for e := t.clean.Back(); t.clean.Len() > cleanPages && e != nil; {
+		old, ok := e.Value.(*page)
+		e = e.Prev()
+		if ok && old != p && old.pins == 0 {
+			t.clean.Remove(old.clean)
+			delete(t.held, old.block)
+		}
+	}
+}
+
+// read gives the page as the index has it, without keeping it.
+func (t *pages) read(block uint64) (*page, error) {
+	var p *page
+	err := t.db.View(func(txn *badger.Txn) error {
+		item, err := txn.Get(blockKey(pagePrefix, block))
+		if errors.Is(err, badger.ErrKeyNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		return item.Value(func(v []byte) error {
+			p, err = decodePage(block, v)
+			return err
+		})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading page %d of the index: %w", block, err)
+	}
+	return p, nil
+}
+
+func blockKey(prefix byte, block uint64) []byte {
+	return binary.BigEndian.AppendUint64([]byte{prefix}, block)
+}
+
+func (p *page) empty() bool {
+	for _, r := range p.rows {
+		if r != nil {
+			return false
+		}
+	}
+	return true
+}
+
+func (p *page) encode() []byte {
+	w := writer{b: make([]byte, 0, 8<<10)}
+	w.uint(p.lsn)
+	for _, r := range p.rows {
+		if r == nil {
+			w.byte(0)
+			continue
+		}
+		w.byte(1)
+		r.append(&w)
+	}
+	return w.b
+}
+
+func decodePage(block uint64, v []byte) (*page, error) {
+	r := reader{b: v}
+	p := &page{block: block, lsn: r.uint()}
+	for i := range p.rows {
+		if r.byte() == 0 {
+			continue
+		}
+		v := r.row()
+		p.rows[i] = &v
+	}
+	return p, r.err()
+}
+
+// summary is what start-up must know of a page without reading it.
+type summary struct {
+	counts  map[uint64]*[len(stateSlots)]int64
+	backlog map[string]int64
+}
+
+// stateSlots has one element for each state, and one for none.
+var stateSlots [event.Filtered + 1]struct{}
+
+func summarize(p *page) summary {
+	s := summary{counts: map[uint64]*[len(stateSlots)]int64{}, backlog: map[string]int64{}}
+	for _, r := range p.rows {
+		if r != nil {
+			s.add(r)
+		}
+	}
+	return s
+}
+
+func (s *summary) add(r *row) {
+	for i := range r.deliveries {
+		d := &r.deliveries[i]
+		c := s.counts[d.dest]
+		if c == nil {
+			c = new([len(stateSlots)]int64)
+			s.counts[d.dest] = c
+		}
+		c[d.State]++
+	}
+	if r.unsettled() {
+		s.backlog[r.source] += int64(r.size)
+	}
+}
+
+func (s *summary) encode() []byte {
+	var w writer
+	w.uint(uint64(len(s.counts)))
+	for dest, c := range s.counts {
+		w.uint(dest)
+		for _, n := range c[1:] {
+			w.uint(uint64(n))
+		}
+	}
+	w.uint(uint64(len(s.backlog)))
+	for source, n := range s.backlog {
+		w.string(source)
+		w.uint(uint64(n))
+	}
+	return w.b
+}
+
+func decodeSummary(v []byte) (summary, error) {
+	r := reader{b: v}
+	s := summary{counts: map[uint64]*[len(stateSlots)]int64{}, backlog: map[string]int64{}}
+	for range r.count() {
+		dest := r.uint()
+		c := new([len(stateSlots)]int64)
+		for i := range c[1:] {
+			c[i+1] = int64(r.uint())
+		}
+		s.counts[dest] = c
+	}
+	for range r.count() {
+		source := r.string()
+		s.backlog[source] = int64(r.uint())
+	}
+	return s, r.err()
+}

@@ -1,0 +1,60 @@
+package local
+
+import (
+	"fmt"
+	"sync/atomic"
+
+	"github.com/caddy-webhooks/caddy-webhooks/store"
+)
+
+// space watches the file system. Below the low-water mark new events are
+// refused and the index is not written; outcomes still are, from the journal's
+// reserve.
+type space struct {
+	// look tells the free bytes of the file system.
+	look    func() (int64, error)
+	minFree int64
+	last    atomic.Int64 // free bytes at the last look
+}
+
+// refresh looks anew.
+func (s *space) refresh() {
+	free, err := s.look()
+	if err != nil {
+		free = -1 // unknown: writing will tell
+	}
+	s.last.Store(free)
+}
+
+func (s *space) free() int64 { return s.last.Load() }
+
+// err is nil, or why new events are refused.
+func (s *space) err() error {
+	free := s.last.Load()
+	if free < 0 || free >= s.minFree {
+		return nil
+	}
+	return fmt.Errorf("%w: %d bytes are free, %d must stay free", store.ErrFull, free, s.minFree)
+}
+
+// withSpace fills in what depends on the size of the file system.
+func (o Options) withSpace() (Options, error) {
+	total, err := fileSystemSize(o.Dir)
+	if err != nil {
+		return o, fmt.Errorf("looking at the file system of %s: %w", o.Dir, err)
+	}
+	if o.MaxSegment == 0 {
+		// A small file system gets smaller segments, so that there are several.
+		o.MaxSegment = min(DefaultMaxSegment, max(total/32, 1<<20))
+	}
+	if o.FirstSegment == 0 {
+		o.FirstSegment = min(4<<20, o.MaxSegment)
+	}
+	if o.MinFree == 0 {
+		o.MinFree = max(min(1<<30, total/20), 2*o.MaxSegment)
+	}
+	if o.RetentionSize == 0 {
+		o.RetentionSize = total / 4
+	}
+	return o, nil
+}
