@@ -312,9 +312,9 @@ func (c *clearing) stateElsewhere(ctx context.Context) error {
 	for seq := range c.states {
 		c.s.mu.Lock()
 		r, _, err := c.s.pages.row(seq)
-		elsewhere := err == nil && r != nil && !r.gone && r.pos.Segment < c.seg.ID
+		concerned := err == nil && r != nil && !r.gone && (r.pos.Segment < c.seg.ID || len(c.history(r)) > 0)
 		c.s.mu.Unlock()
-		if err == nil && elsewhere {
+		if err == nil && concerned {
 			err = c.copy(ctx, kindState, seq, nil, nil)
 		}
 		if err == nil && len(c.copies) >= copyAtOnce {
@@ -416,22 +416,28 @@ func (c *clearing) freeze(seq uint64) ([]attemptOf, error) {
 	if s.held[seq] > 0 {
 		return nil, errBusy
 	}
-	var history []attemptOf
 	for i := range r.deliveries {
-		d := &r.deliveries[i]
-		if s.leases[leaseKey{seq, d.dest}] != nil {
+		if s.leases[leaseKey{seq, r.deliveries[i].dest}] != nil {
 			return nil, errBusy
 		}
-		for _, pos := range d.attempts {
-			if pos.Segment == c.seg.ID {
-				history = append(history, attemptOf{d.dest, pos})
-			}
-		}
 	}
+	history := c.history(r)
 	s.held[seq]++
 	s.frozen[seq] = make(chan struct{})
 	c.frozen = append(c.frozen, seq)
 	return history, nil
+}
+
+// history lists the event's attempts that lie in the segment.
+func (c *clearing) history(r *row) (list []attemptOf) {
+	for i := range r.deliveries {
+		for _, pos := range r.deliveries[i].attempts {
+			if pos.Segment == c.seg.ID {
+				list = append(list, attemptOf{r.deliveries[i].dest, pos})
+			}
+		}
+	}
+	return list
 }
 
 // thaw lets the events be used again.
