@@ -136,7 +136,7 @@ func (c *committer) batch() bool {
 	b := append(c.buf[:0], blank[:frameSize]...)
 	for c.next < len(c.todo) {
 		e := &c.todo[c.next]
-		if shortage != nil && !e.Reserved {
+		if shortage != nil && bound(e, shortage) {
 			c.drop(e, shortage)
 			c.next++
 			continue
@@ -359,7 +359,7 @@ func (c *committer) reopen() {
 // begin makes from the active segment, with the application's head and room
 // for so many bytes behind it.
 func (c *committer) begin(from spare, room int64) error {
-	if _, err := c.j.begin(&c.w, from, c.snapshot(), room); err != nil {
+	if _, err := c.j.begin(&c.w, from, c.snapshot(c.w.next+1), room); err != nil {
 		return err
 	}
 	c.failed = nil
@@ -367,11 +367,11 @@ func (c *committer) begin(from spare, room int64) error {
 }
 
 // snapshot is the record each segment begins with.
-func (c *committer) snapshot() []carried {
+func (c *committer) snapshot(segment uint64) []carried {
 	if c.j.o.Head == nil {
 		return nil
 	}
-	s := Stamp{LSN: c.w.lsn + 1, Time: c.w.now(c.j.o.Now()), Pos: Position{Segment: c.w.next + 1}}
+	s := Stamp{LSN: c.w.lsn + 1, Time: c.w.now(c.j.o.Now()), Pos: Position{Segment: segment}}
 	payload := c.j.o.Head(nil, s)
 	if len(payload) == 0 {
 		return nil
@@ -493,7 +493,7 @@ func (c *committer) farewell() {
 
 // head writes the application's head into the segment that recovery has begun.
 func (c *committer) head() error {
-	s := c.snapshot()
+	s := c.snapshot(c.w.segment.info.ID)
 	if s == nil {
 		return nil
 	}

@@ -247,10 +247,17 @@ func (j *Journal) refusal(e *Entry) error {
 		return ErrClosed
 	case j.failed != nil && !e.Ride:
 		return unavailable(j.failed)
-	case !e.Reserved:
-		return j.shortage()
+	}
+	if short := j.shortage(); short != nil && bound(e, short) {
+		return short
 	}
 	return nil
+}
+
+// bound reports whether an entry must wait for a complete reserve. What rides
+// is bound by a full disk only: any other failure passes, or poisons.
+func bound(e *Entry, shortage error) bool {
+	return !e.Reserved && (!e.Ride || errors.Is(shortage, ErrFull))
 }
 
 // shortage says why entries without a right to the reserve are refused: the
