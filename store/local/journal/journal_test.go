@@ -134,6 +134,16 @@ func TestWhatWasAppendedIsReplayedInOrderAndReadable(t *testing.T) {
 
 	j, _, seen = open(t, o, durable)
 	wantPayloads(t, seen, "next")
+	if s := put(t, j, "after"); s.LSN != 102 {
+		t.Fatalf("LSN %d after a replay from a mark", s.LSN)
+	}
+	last := j.Durable()
+	closeJournal(t, j)
+	j, _, seen = open(t, o, last)
+	wantPayloads(t, seen)
+	if s := put(t, j, "x"); s.LSN != 103 {
+		t.Fatalf("LSN %d after a replay of nothing", s.LSN)
+	}
 	if err := j.Append(t.Context(), entry("x", nil)); err != nil {
 		t.Fatal(err)
 	}

@@ -226,7 +226,7 @@ func (r *recovery) segment(i int, s *segment, from Mark, start frame) error {
 	quiet := s.info.ID < from.Segment
 	if s.info.ID == from.Segment {
 		at, sequence = start.end(), start.Sequence
-		s.info.LastLSN, s.info.Last = start.lastLSN(), start.Time
+		r.seen(s, &start, false)
 	}
 	if quiet && !last && r.infer(s, r.order[i+1]) {
 		return nil
