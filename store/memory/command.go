@@ -1,0 +1,124 @@
+package memory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/caddy-webhooks/caddy-webhooks/event"
+	"github.com/caddy-webhooks/caddy-webhooks/store"
+)
+
+// errAction is returned for an action that no operator has.
+var errAction = errors.New("no such action")
+
+// Command carries out an operator's action.
+func (s *Store) Command(ctx context.Context, c store.Command) (store.Done, error) {
+	if ctx.Err() != nil {
+		return store.Done{}, fmt.Errorf("%s: %w", c.Action, context.Cause(ctx))
+	}
+	defer s.leave()
+	if err := s.enter(); err != nil {
+		return store.Done{}, err
+	}
+	var done store.Done
+	var err error
+	switch c.Action {
+	case store.Pause, store.Resume:
+		done, err = s.pause(c)
+	case store.Replay, store.Discard, store.Move:
+		done, err = s.act(c)
+	default:
+		return store.Done{}, fmt.Errorf("action %d: %w", c.Action, errAction)
+	}
+	if err != nil {
+		return store.Done{}, fmt.Errorf("%s: %w", c.Action, err)
+	}
+	return done, nil
+}
+
+func (s *Store) pause(c store.Command) (done store.Done, err error) {
+	d := s.dests[c.Target]
+	if d == nil {
+		return done, fmt.Errorf("%w: destination %s", store.ErrUnknown, c.Target)
+	}
+	if paused := c.Action == store.Pause; d.paused != paused {
+		d.paused = paused
+		done.Changed = []string{d.name.Name}
+	}
+	s.due = append(s.due, d.name)
+	return done, nil
+}
+
+// act does something to an event's deliveries: to the one that is named, or to all.
+func (s *Store) act(c store.Command) (done store.Done, err error) {
+	r := s.find(c.Event)
+	if r == nil {
+		return done, store.ErrUnknown
+	}
+	known := false
+	var refused error
+	s.change(r, func() {
+		for _, d := range slices.Clone(r.deliveries) {
+			if c.Destination != "" && c.Destination != d.Destination {
+				continue
+			}
+			known = true
+			if err := s.actOn(c, d, &done); err != nil && refused == nil {
+				refused = err
+			}
+		}
+	})
+	switch {
+	case !known:
+		return done, fmt.Errorf("%w for destination %q", store.ErrUnknown, c.Destination)
+	case len(done.Changed)+len(done.Deferred) == 0:
+		return done, refused
+	}
+	return done, nil
+}
+
+// actOn does something to one delivery and notes what came of it.
+func (s *Store) actOn(c store.Command, d *delivery, done *store.Done) error {
+	before, deferred := d.State, false
+	d.InFlight = d.token != 0
+	defer func() { d.InFlight = false }()
+	var err error
+	switch c.Action {
+	case store.Replay:
+		err = store.ReplayDelivery(&d.Delivery, c.Destination != "", false, s.now())
+	case store.Move:
+		err = s.move(d, c.Target, s.now())
+	default:
+		deferred, err = store.DiscardDelivery(&d.Delivery)
+	}
+	switch {
+	case err != nil:
+		return err
+	case deferred:
+		done.Deferred = append(done.Deferred, d.Destination)
+	case d.State != before || c.Action == store.Replay:
+		done.Changed = append(done.Changed, d.Destination)
+	}
+	s.schedule(d)
+	return nil
+}
+
+// move hands a delivery to another destination.
+func (s *Store) move(d *delivery, to event.Destination, now time.Time) error {
+	for _, other := range d.of.deliveries {
+		if other.to.name == to {
+			return store.ErrConflict
+		}
+	}
+	moved, err := store.MoveDelivery(&d.Delivery, to.Name, now)
+	if err != nil {
+		return err
+	}
+	there := &delivery{Delivery: moved, of: d.of, to: s.destination(to)}
+	d.of.deliveries = append(d.of.deliveries, there)
+	s.schedule(there)
+	return nil
+}

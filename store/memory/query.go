@@ -1,0 +1,106 @@
+package memory
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/caddy-webhooks/caddy-webhooks/event"
+	"github.com/caddy-webhooks/caddy-webhooks/store"
+)
+
+// Bounds of [store.Filter.Limit].
+const (
+	defaultLimit = 50
+	maxLimit     = 1000
+)
+
+// Get gives one event whole.
+func (s *Store) Get(ctx context.Context, id event.ID) (store.Record, error) {
+	if ctx.Err() != nil {
+		return store.Record{}, fmt.Errorf("event %s: %w", id, context.Cause(ctx))
+	}
+	defer s.leave()
+	if err := s.enter(); err != nil {
+		return store.Record{}, err
+	}
+	r := s.find(id)
+	if r == nil {
+		return store.Record{}, fmt.Errorf("event %s: %w", id, store.ErrUnknown)
+	}
+	return store.Record{Row: r.row(), Event: r.event, Attempts: slices.Clone(r.attempts)}, nil
+}
+
+// Query lists events, newest first.
+func (s *Store) Query(ctx context.Context, f store.Filter) (store.Page, error) {
+	if ctx.Err() != nil {
+		return store.Page{}, fmt.Errorf("listing events: %w", context.Cause(ctx))
+	}
+	defer s.leave()
+	if err := s.enter(); err != nil {
+		return store.Page{}, err
+	}
+	limit := min(f.Limit, maxLimit)
+	if limit <= 0 {
+		limit = defaultLimit
+	}
+	page := store.Page{Complete: true}
+	for _, r := range slices.Backward(s.records) {
+		if f.Before != 0 && r.event.Seq >= f.Before || !r.matches(f) {
+			continue
+		}
+		if len(page.Rows) == limit {
+			page.Next = page.Rows[limit-1].Seq
+			break
+		}
+		page.Rows = append(page.Rows, r.row())
+	}
+	return page, nil
+}
+
+// row gives what the record looks like now.
+func (r *record) row() store.Row {
+	e := r.event
+	v := store.Row{
+		ID: e.ID, Seq: e.Seq, Source: e.Source, Provider: e.Provider, ProviderID: e.ProviderID, Type: e.Type,
+		Received: e.Received, Size: e.Size(),
+	}
+	for _, d := range r.deliveries {
+		shown := d.Delivery
+		shown.InFlight = d.token != 0
+		v.Deliveries = append(v.Deliveries, shown)
+	}
+	return v
+}
+
+// matches tells whether the record fits the filter.
+func (r *record) matches(f store.Filter) bool {
+	e := r.event
+	switch {
+	case f.Source != "" && e.Source != f.Source,
+		f.Type != "" && e.Type != f.Type,
+		f.ID != "" && e.ProviderID != f.ID && e.ID.String() != f.ID,
+		!f.Since.IsZero() && e.Received.Before(f.Since),
+		!f.Until.IsZero() && !e.Received.Before(f.Until):
+		return false
+	}
+	return r.contains(f.Text) && r.matchesDelivery(f)
+}
+
+// contains tells whether the text is part of anything that names the event.
+func (r *record) contains(text string) bool {
+	e := r.event
+	return strings.Contains(e.ProviderID, text) || strings.Contains(e.Type, text) || strings.Contains(e.ID.String(), text)
+}
+
+// matchesDelivery tells whether one and the same delivery has the destination
+// and the state that are asked for.
+func (r *record) matchesDelivery(f store.Filter) bool {
+	if f.Destination == "" && f.State == 0 {
+		return true
+	}
+	return slices.ContainsFunc(r.deliveries, func(d *delivery) bool {
+		return (f.Destination == "" || d.Destination == f.Destination) && (f.State == 0 || d.State == f.State)
+	})
+}
