@@ -9,9 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-
-	// A `to` with upstreams is a reverse_proxy, so that directive must be there.
-	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy" // a `to` with upstreams is that directive
 
 	"github.com/caddy-webhooks/caddy-webhooks/handler"
 	"github.com/caddy-webhooks/caddy-webhooks/internal/dispense"

@@ -28,7 +28,7 @@ type Field struct {
 	many   bool
 }
 
-// Any, as the most arguments of a field, stands for any number.
+// Any stands for any number, as the most arguments of a field.
 const Any = -1
 
 // Args is a field of least to most arguments and no block. The usage is what
