@@ -1,6 +1,7 @@
 package memory_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/caddy-webhooks/caddy-webhooks/store"
@@ -22,4 +23,14 @@ var harness = storetest.Harness{Open: func(t *testing.T, o storetest.Options) st
 func TestMemoryKeepsTheContract(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, harness)
+}
+
+func TestMemoryAnswersAsTheModelDoes(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(20) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			storetest.Model(t, harness, seed, 1000)
+		})
+	}
 }
