@@ -108,7 +108,7 @@ func (w *writer) layOut(s seal, first []carried, journal [16]byte) ([]byte, []fr
 			content = append(append(content, make([]byte, recordSize)...), p...)
 			s.putRecord(content, at, w.offset+int64(at-start))
 		}
-		f := frame{Records: uint32(len(c.payloads)), LSN: c.lsn, Time: c.time}
+		f := frame{Records: length(len(c.payloads)), LSN: c.lsn, Time: c.time}
 		frames = append(frames, w.seal(content[start:], s, f, journal))
 	}
 	return content, frames

@@ -156,13 +156,19 @@ func (c *committer) batch() bool {
 			return true
 		}
 	}
+	c.settle()
+	return some
+}
+
+// settle syncs if somebody waits, and otherwise sees to it that it happens in
+// time.
+func (c *committer) settle() {
 	if c.urgent || c.records == 0 {
 		c.sync()
-	} else if len(c.written) > 0 && !c.riding {
+	} else if !c.riding {
 		c.riding = true
 		c.ride.Reset(c.j.o.RideDelay)
 	}
-	return some
 }
 
 // encode appends one record.
@@ -184,7 +190,7 @@ func (c *committer) encode(b []byte, e *Entry, f *frame) []byte {
 	default:
 		offset := c.w.offset + int64(at)
 		c.w.segment.seal.putRecord(b, at, offset)
-		w.stamp.Pos.Offset, w.stamp.Pos.Size = offset, uint32(size)
+		w.stamp.Pos.Offset, w.stamp.Pos.Size = offset, length(size)
 		f.Records++
 	}
 	// A skipped entry may have been skipped for one that is not synced yet.

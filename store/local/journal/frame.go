@@ -82,19 +82,19 @@ func (h *header) encode() []byte {
 	le.PutUint64(b[24:], h.May)
 	copy(b[32:], h.Journal[:])
 	le.PutUint64(b[48:], h.Segment)
-	le.PutUint64(b[56:], uint64(h.Created.UnixNano()))
+	putInt64(b[56:], h.Created.UnixNano())
 	copy(b[64:], h.Salt[:])
 	copy(b[96:], h.KeyID[:])
 	le.PutUint64(b[112:], h.Sequence)
 	le.PutUint64(b[120:], h.LSN)
-	le.PutUint64(b[128:], uint64(h.Time.UnixNano()))
-	le.PutUint64(b[136:], uint64(h.Allocated))
-	le.PutUint64(b[144:], uint64(h.Begun))
+	putInt64(b[128:], h.Time.UnixNano())
+	putInt64(b[136:], h.Allocated)
+	putInt64(b[144:], h.Begun)
 	n := min(len(h.Ends), maxEnds)
-	le.PutUint32(b[152:], uint32(n))
+	le.PutUint32(b[152:], length(n))
 	for i, e := range h.Ends[:n] {
 		le.PutUint64(b[endsOffset+16*i:], e.Segment)
-		le.PutUint64(b[endsOffset+16*i+8:], uint64(e.Offset))
+		putInt64(b[endsOffset+16*i+8:], e.Offset)
 	}
 	le.PutUint32(b[12:], headerSum(b))
 	return b
@@ -121,18 +121,18 @@ func decodeHeader(b []byte) (*header, error) {
 		May:       le.Uint64(b[24:]),
 		Journal:   [16]byte(b[32:48]),
 		Segment:   le.Uint64(b[48:]),
-		Created:   unixNano(le.Uint64(b[56:])),
+		Created:   unixNano(getInt64(b[56:])),
 		Salt:      [saltSize]byte(b[64:96]),
 		KeyID:     [16]byte(b[96:112]),
 		Sequence:  le.Uint64(b[112:]),
 		LSN:       le.Uint64(b[120:]),
-		Time:      unixNano(le.Uint64(b[128:])),
-		Allocated: int64(le.Uint64(b[136:])),
+		Time:      unixNano(getInt64(b[128:])),
+		Allocated: getInt64(b[136:]),
 	}
 	if unknown := h.Must &^ understood; unknown != 0 {
 		return nil, fmt.Errorf("%w: features %#x", ErrFormat, unknown)
 	}
-	h.Begun = int64(le.Uint64(b[144:]))
+	h.Begun = getInt64(b[144:])
 	n := le.Uint32(b[152:])
 	if n > maxEnds {
 		return nil, errHeader
@@ -140,13 +140,27 @@ func decodeHeader(b []byte) (*header, error) {
 	for i := range int(n) {
 		h.Ends = append(h.Ends, end{
 			Segment: le.Uint64(b[endsOffset+16*i:]),
-			Offset:  int64(le.Uint64(b[endsOffset+16*i+8:])),
+			Offset:  getInt64(b[endsOffset+16*i+8:]),
 		})
 	}
 	return h, nil
 }
 
-func unixNano(n uint64) time.Time { return time.Unix(0, int64(n)).UTC() }
+func unixNano(n int64) time.Time { return time.Unix(0, n).UTC() }
+
+func putInt64(b []byte, n int64) {
+	binary.LittleEndian.PutUint64(b, uint64(n)) //nolint:gosec // the same bits
+}
+
+func getInt64(b []byte) int64 {
+	return int64(binary.LittleEndian.Uint64(b)) //nolint:gosec // the same bits
+}
+
+// length is that of a body or payload: below maxEntry and MaxBatch, far from 32
+// bits.
+func length(n int) uint32 {
+	return uint32(n) //nolint:gosec // see above
+}
 
 // seal is what the salt of a segment means for its frames: the bytes each
 // begins with, and the seed of every checksum. Both are secret: who sends a
@@ -194,7 +208,7 @@ func (f *frame) mark(journal [16]byte, segment uint64) Mark {
 // follows it. It sets the frame's checksums.
 func (s seal) putFrame(b []byte, f *frame) {
 	le := binary.LittleEndian
-	f.Length = uint32(len(b) - frameSize)
+	f.Length = length(len(b) - frameSize)
 	f.BodySum = crc32.Update(s.seed, castagnoli, b[frameSize:])
 	clear(b[:frameSize])
 	copy(b, s.tag[:])
@@ -203,9 +217,9 @@ func (s seal) putFrame(b []byte, f *frame) {
 	le.PutUint32(b[20:], f.Records)
 	le.PutUint64(b[24:], f.Sequence)
 	le.PutUint64(b[32:], s.segment)
-	le.PutUint64(b[40:], uint64(f.Offset))
-	le.PutUint64(b[48:], uint64(f.Durable))
-	le.PutUint64(b[56:], uint64(f.Time.UnixNano()))
+	putInt64(b[40:], f.Offset)
+	putInt64(b[48:], f.Durable)
+	putInt64(b[56:], f.Time.UnixNano())
 	le.PutUint64(b[64:], f.LSN)
 	f.Sum = crc32.Update(s.seed, castagnoli, b[12:frameSize])
 	le.PutUint32(b[8:], f.Sum)
@@ -224,9 +238,9 @@ func (s seal) frame(b []byte, offset int64) (frame, error) {
 		Length:   le.Uint32(b[16:]),
 		Records:  le.Uint32(b[20:]),
 		Sequence: le.Uint64(b[24:]),
-		Offset:   int64(le.Uint64(b[40:])),
-		Durable:  int64(le.Uint64(b[48:])),
-		Time:     unixNano(le.Uint64(b[56:])),
+		Offset:   getInt64(b[40:]),
+		Durable:  getInt64(b[48:]),
+		Time:     unixNano(getInt64(b[56:])),
 		LSN:      le.Uint64(b[64:]),
 	}
 	switch {
@@ -251,7 +265,7 @@ func (s seal) whole(f *frame, body []byte) bool {
 // behind them at start; the record lies at offset in the segment.
 func (s seal) putRecord(b []byte, start int, offset int64) {
 	payload := b[start+recordSize:]
-	binary.LittleEndian.PutUint32(b[start:], uint32(len(payload)))
+	binary.LittleEndian.PutUint32(b[start:], length(len(payload)))
 	binary.LittleEndian.PutUint32(b[start+4:], s.recordSum(payload, offset))
 }
 
@@ -260,11 +274,11 @@ func (s seal) putRecord(b []byte, start int, offset int64) {
 func (s seal) recordSum(payload []byte, offset int64) uint32 {
 	sum := s.seed
 	var place [12]byte
-	binary.LittleEndian.PutUint64(place[:], uint64(offset))
-	binary.LittleEndian.PutUint32(place[8:], uint32(len(payload)))
+	putInt64(place[:], offset)
+	binary.LittleEndian.PutUint32(place[8:], length(len(payload)))
 	for _, c := range place { // by hand: the slice would escape
 		sum = ^sum
-		sum = castagnoli[byte(sum)^c] ^ sum>>8
+		sum = castagnoli[byte(sum&0xff)^c] ^ sum>>8
 		sum = ^sum
 	}
 	return crc32.Update(sum, castagnoli, payload)
@@ -276,7 +290,7 @@ func (s seal) record(b []byte, offset int64) (payload []byte, err error) {
 		return nil, errFrame
 	}
 	n := binary.LittleEndian.Uint32(b)
-	if uint64(n) > uint64(len(b)-recordSize) {
+	if int64(n) > int64(len(b)-recordSize) {
 		return nil, errFrame
 	}
 	payload = b[recordSize : recordSize+int(n) : recordSize+int(n)]

@@ -210,21 +210,9 @@ func (j *Journal) Append(ctx context.Context, e Entry) error {
 		return fmt.Errorf("%w: %d bytes", ErrTooLarge, e.Size)
 	}
 	j.mu.Lock()
-	for {
-		if err := j.refusal(&e); err != nil {
-			j.mu.Unlock()
-			return err
-		}
-		if !e.Ride || j.riders == 0 || j.riders < maxRiders && j.riderBytes+e.Size <= maxRiderBytes {
-			break
-		}
-		if err := j.awaitRoom(ctx); err != nil {
-			return err
-		}
-	}
-	if e.Ride {
-		j.riders++
-		j.riderBytes += e.Size
+	if err := j.admit(ctx, &e); err != nil {
+		j.mu.Unlock()
+		return err
 	}
 	j.queue = append(j.queue, e)
 	first := len(j.queue) == 1
@@ -233,6 +221,24 @@ func (j *Journal) Append(ctx context.Context, e Entry) error {
 		signal(j.work)
 	}
 	return nil
+}
+
+// admit returns when an entry may join the queue. The mutex is held, and given
+// back while it waits for room to ride.
+func (j *Journal) admit(ctx context.Context, e *Entry) error {
+	for {
+		if err := j.refusal(e); err != nil || !e.Ride {
+			return err
+		}
+		if j.riders == 0 || j.riders < maxRiders && j.riderBytes+e.Size <= maxRiderBytes {
+			j.riders++
+			j.riderBytes += e.Size
+			return nil
+		}
+		if err := j.awaitRoom(ctx); err != nil {
+			return err
+		}
+	}
 }
 
 // maxAccept is what fits into half of a full-grown segment.
@@ -277,19 +283,18 @@ func unavailable(cause error) error {
 	return fmt.Errorf("%w: %w", ErrUnavailable, cause)
 }
 
-// awaitRoom gives the mutex back until riders are done, and takes it again;
-// with an error, it has not taken it.
+// awaitRoom gives the mutex back until riders are done, and takes it again.
 func (j *Journal) awaitRoom(ctx context.Context) error {
 	room := j.room
 	j.waiting++
 	j.mu.Unlock()
+	defer j.mu.Lock()
 	select {
 	case <-room:
 	case <-j.stop:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	j.mu.Lock()
 	return nil
 }
 

@@ -205,7 +205,7 @@ func BenchmarkAppend64(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			defer j.Close()
+			defer func() { _ = j.Close() }()
 			payload := make([]byte, size)
 			b.SetBytes(int64(size))
 			b.SetParallelism(32) // times GOMAXPROCS, two here: 64 writers

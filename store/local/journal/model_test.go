@@ -329,7 +329,7 @@ func maxTime(a, b time.Time) time.Time {
 
 func TestRandomOperationsKeepEveryPromise(t *testing.T) {
 	t.Parallel()
-	seeds, steps := uint64(4000), 200
+	seeds, steps := uint64(200), 150
 	if testing.Short() {
 		seeds = 20
 	}

@@ -183,6 +183,7 @@ func (j *Journal) firstSpare(size int64) (spare, error) {
 		if err == nil || len(s.ready) == 0 {
 			return made, err
 		}
+		j.o.Logger.Warn("recovery uses the journal's reserve", "error", err)
 	}
 	first := s.ready[0]
 	s.ready = s.ready[1:]

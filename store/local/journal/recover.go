@@ -223,43 +223,51 @@ func (r *recovery) segment(i int, s *segment, from Mark, start frame) error {
 	at, sequence, last := int64(segmentData), s.header.Sequence-1, i == len(r.order)-1
 	s.info.Created, s.info.FirstLSN = s.header.Created, s.header.LSN
 	s.info.LastLSN, s.info.Last = s.header.LSN-1, s.header.Time
-	quiet := s.info.ID < from.Segment
 	if s.info.ID == from.Segment {
 		at, sequence = start.end(), start.Sequence
 		r.seen(s, &start, false)
 	}
-	if quiet && !last && r.infer(s, r.order[i+1]) {
-		return nil
+	p := r.visitor(s)
+	if s.info.ID < from.Segment {
+		if !last && r.infer(s, r.order[i+1]) {
+			return nil
+		}
+		p.fn = func(Stamp, []byte) error { return nil }
+		p.damage = func(int64, int64) {}
 	}
 	_, known := r.ends[s.info.ID]
 	return r.j.open.use(r.j, s, func(f File) error {
 		if err := r.void(f, s, known); err != nil {
 			return err
 		}
-		mark := s.info.Used
 		if last && !known {
-			var err error
-			if mark, err = r.mark(f, s, at, sequence); err != nil {
-				return err
-			}
+			return r.last(f, s, p, at, sequence)
 		}
-		p := replay{
-			journal: r.j.id, seal: s.seal, mark: mark, fn: r.record,
-			damage: func(at, n int64) { r.damage(s.info.ID, at, n) },
-			torn:   func(n int64) { r.report.Torn += n; s.void = true },
-			tail:   func(c carried) { r.tail = append(r.tail, c); s.void = true },
-			seen:   func(f *frame, behind bool) { r.seen(s, f, behind) },
-		}
-		if quiet {
-			p.fn = func(Stamp, []byte) error { return nil }
-			p.damage = func(int64, int64) {}
-		}
-		err := scan(f, s.seal, at, s.info.Used, sequence, p.visit)
-		if last && !known {
-			s.info.Used = max(mark, p.end)
-		}
-		return err
+		p.mark = s.info.Used
+		return scan(f, s.seal, at, s.info.Used, sequence, p.visit)
 	})
+}
+
+// visitor replays what lies below the mark and keeps what lies behind it.
+func (r *recovery) visitor(s *segment) *replay {
+	return &replay{
+		journal: r.j.id, seal: s.seal, fn: r.record,
+		damage: func(at, n int64) { r.damage(s.info.ID, at, n) },
+		torn:   func(n int64) { r.report.Torn += n; s.void = true },
+		tail:   func(c carried) { r.tail = append(r.tail, c); s.void = true },
+		seen:   func(f *frame, behind bool) { r.seen(s, f, behind) },
+	}
+}
+
+// last replays the segment that was being written when the process ended.
+func (r *recovery) last(f File, s *segment, p *replay, at int64, sequence uint64) error {
+	var err error
+	if p.mark, err = r.mark(f, s, at, sequence); err != nil {
+		return err
+	}
+	err = scan(f, s.seal, at, s.info.Used, sequence, p.visit)
+	s.info.Used = max(p.mark, p.end)
+	return err
 }
 
 // infer tells about a segment that need not be read from the one behind it.
@@ -344,7 +352,7 @@ func (r *recovery) finish() error {
 		for k, p := range c.payloads {
 			stamp := Stamp{
 				LSN: c.lsn + uint64(k), Time: c.time,
-				Pos:  Position{Segment: s.info.ID, Offset: offset, Size: uint32(len(p))},
+				Pos:  Position{Segment: s.info.ID, Offset: offset, Size: length(len(p))},
 				Mark: frames[i].mark(r.j.id, s.info.ID),
 			}
 			r.report.Copied++

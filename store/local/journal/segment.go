@@ -2,6 +2,7 @@ package journal
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -267,7 +268,7 @@ func resync(w *window, s seal, at int64, sequence uint64, visit func(found) erro
 		fr, err := s.frame(b, i)
 		// Every batch took at least its fixed part: so many fit into the gap.
 		fits := err == nil && fr.end() <= w.limit && fr.Sequence > sequence &&
-			fr.Sequence-sequence-1 <= uint64(i-at)/frameSize
+			fr.Sequence-sequence-1 <= uint64((i-at)/frameSize)
 		if fits {
 			return fr, visit(found{gap: i - at, at: at})
 		}
@@ -294,7 +295,7 @@ func (s seal) records(f *frame, body []byte, fn func(lsn uint64, pos Position, p
 			body, offset, lsn = body[n:], offset+int64(n), lsn+1
 			continue
 		}
-		pos := Position{Segment: s.segment, Offset: offset, Size: uint32(len(payload))}
+		pos := Position{Segment: s.segment, Offset: offset, Size: length(len(payload))}
 		if err := fn(lsn, pos, payload); err != nil {
 			return lost, err
 		}
@@ -310,8 +311,8 @@ func skip(body []byte) (int, bool) {
 	if len(body) < recordSize {
 		return 0, false
 	}
-	n := uint64(body[0]) | uint64(body[1])<<8 | uint64(body[2])<<16 | uint64(body[3])<<24
-	if n > uint64(len(body)-recordSize) {
+	n := int64(binary.LittleEndian.Uint32(body))
+	if n > int64(len(body)-recordSize) {
 		return 0, false
 	}
 	return recordSize + int(n), true

@@ -75,7 +75,7 @@ type node struct {
 // New returns an empty disk; what is random about its faults follows from seed.
 func New(seed uint64) *Disk {
 	return &Disk{
-		random: rand.New(rand.NewPCG(seed, 1)), //nolint:gosec // faults must repeat
+		random: rand.New(rand.NewPCG(seed, 1)),
 		live:   make(map[string]*node), synced: make(map[string]*node),
 	}
 }
