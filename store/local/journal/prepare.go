@@ -178,12 +178,19 @@ func (j *Journal) putBack(s spare) {
 // anything runs in the background.
 func (j *Journal) firstSpare(size int64) (spare, error) {
 	s := &j.spares
+	var failed error
 	if len(s.ready) <= j.o.Reserve {
 		made, err := j.makeSpare(size, nil)
-		if err == nil || len(s.ready) == 0 {
-			return made, err
+		if err == nil {
+			return made, nil
 		}
-		j.o.Logger.Warn("recovery uses the journal's reserve", "error", err)
+		failed = err
+	}
+	if len(s.ready) == 0 {
+		return spare{}, failed
+	}
+	if failed != nil {
+		j.o.Logger.Warn("recovery uses the journal's reserve", "error", failed)
 	}
 	first := s.ready[0]
 	s.ready = s.ready[1:]
