@@ -86,12 +86,12 @@ func (s *Store) actOn(c store.Command, d *delivery, done *store.Done) error {
 	d.InFlight = d.token != 0
 	defer func() { d.InFlight = false }()
 	var err error
-	switch c.Action {
+	switch c.Action { //nolint:exhaustive // Command lets no other through
 	case store.Replay:
 		err = store.ReplayDelivery(&d.Delivery, c.Destination != "", false, s.now())
 	case store.Move:
 		err = s.move(d, c.Target, s.now())
-	default:
+	case store.Discard:
 		deferred, err = store.DiscardDelivery(&d.Delivery)
 	}
 	switch {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -81,14 +82,14 @@ func allThere(r *rig) {
 
 // instants prints deliveries without their times' zones.
 func instants(deliveries []event.Delivery) string {
-	var text string
+	var text strings.Builder
 	for _, d := range deliveries {
 		for _, t := range []*time.Time{&d.Next, &d.Since, &d.DeliveredAt} {
 			*t = t.UTC()
 		}
-		text += fmt.Sprintf("%+v\n", d)
+		fmt.Fprintf(&text, "%+v\n", d)
 	}
-	return text
+	return text.String()
 }
 
 func sequenceGoesOn(r *rig) {

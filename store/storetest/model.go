@@ -213,19 +213,7 @@ func (m *model) added(key int, tag string, a store.Admission, got store.Receipt)
 func (m *model) lease(name string) {
 	m.Helper()
 	now := m.clock.Now()
-	due := map[event.ID]*parcel{}
-	for _, e := range m.events {
-		p := e.parcel(name)
-		if p == nil {
-			continue
-		}
-		if _, held := m.leases[p]; held && !p.until.IsZero() && !p.until.After(now) {
-			m.lose(p)
-		}
-		if _, held := m.leases[p]; p.state == event.Pending && !held && !p.next.After(now) && !m.paused[name] {
-			due[e.id] = p
-		}
-	}
+	due := m.due(name, now)
 	until := now.Add(10 * time.Minute)
 	m.eventually(func() error {
 		got, _, err := m.s.Lease(m.Context(), dest(name), store.LeaseRequest{Now: now, Until: until, Max: 1000, MaxBytes: 1 << 30})
@@ -245,6 +233,24 @@ func (m *model) lease(name string) {
 		}
 		return nil
 	})
+}
+
+// due takes back the leases that ran out, and lists what must be leased now.
+func (m *model) due(name string, now time.Time) map[event.ID]*parcel {
+	due := map[event.ID]*parcel{}
+	for _, e := range m.events {
+		p := e.parcel(name)
+		if p == nil {
+			continue
+		}
+		if _, held := m.leases[p]; held && !p.until.IsZero() && !p.until.After(now) {
+			m.lose(p)
+		}
+		if _, held := m.leases[p]; p.state == event.Pending && !held && !p.next.After(now) && !m.paused[name] {
+			due[e.id] = p
+		}
+	}
+	return due
 }
 
 // lose ends a lease without an outcome.

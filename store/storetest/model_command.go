@@ -27,7 +27,7 @@ func (m *model) act() {
 	}
 	got, err := m.s.Command(m.Context(), c)
 	if errors.Is(err, store.ErrUnavailable) {
-		m.adopt(e, func() { _, _ = m.apply(e, c) }) //nolint:errcheck // what it answers is not seen
+		m.adopt(e, func() { _, _ = m.apply(e, c) })
 		return
 	}
 	want, refused := m.apply(e, c)
@@ -71,13 +71,11 @@ func (m *model) apply(e *stored, c store.Command) (done store.Done, refused erro
 }
 
 func (m *model) applyTo(e *stored, p *parcel, c store.Command, held bool) (changed bool, err error) {
-	switch c.Action {
-	case store.Replay:
-		return m.replay(p, c.Destination != "", held)
-	case store.Move:
-		return m.move(e, p, held)
-	}
 	switch {
+	case c.Action == store.Replay:
+		return m.replay(p, c.Destination != "", held)
+	case c.Action == store.Move:
+		return m.move(e, p, held)
 	case p.state == event.Delivered:
 		return false, store.ErrConflict
 	case held:
@@ -220,8 +218,7 @@ func (m *model) differs(e *stored) error {
 		d := delivery(v.Row, p.name)
 		_, held := m.leases[p]
 		history += p.history
-		if d.State != p.state || d.Attempts != p.attempts || d.InFlight != held || d.Replay != p.replay ||
-			d.Discarding != p.discarding || !d.DeliveredAt.Equal(p.deliveredAt) || !m.sameDue(d.Next, p) {
+		if !p.shown(d) || d.InFlight != held || !m.sameDue(d.Next, p) {
 			return fmt.Errorf("%s to %s is %+v, held %v; want %+v", e.tag, p.name, d, held, *p)
 		}
 	}
@@ -229,6 +226,12 @@ func (m *model) differs(e *stored) error {
 		return fmt.Errorf("%s has %d attempts, want %d", e.tag, len(v.Attempts), history)
 	}
 	return nil
+}
+
+// shown tells whether the store shows what the model has, but for due times and leases.
+func (p *parcel) shown(d event.Delivery) bool {
+	return d.State == p.state && d.Attempts == p.attempts && d.Replay == p.replay && d.Discarding == p.discarding &&
+		d.DeliveredAt.Equal(p.deliveredAt)
 }
 
 // sameDue compares when a delivery is due. "Now" may be any time that has

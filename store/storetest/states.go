@@ -157,17 +157,23 @@ func (r *rig) cell(row row, column string, id event.ID, name string, lease store
 	if !after.DeliveredAt.Equal(before.DeliveredAt) {
 		r.Errorf("delivered at %v became %v", before.DeliveredAt, after.DeliveredAt)
 	}
+	r.goesOn(id, name, lease, state, became && row.marked)
+	if row.name == "move" && slices.Contains([]string{"waiting", "dead"}, column) {
+		r.through(id, "to-"+name, event.Delivered)
+	}
+}
+
+// goesOn wants what is pending to be leased, and nothing else.
+func (r *rig) goesOn(id event.ID, name string, lease store.Lease, state event.State, marked bool) {
+	r.Helper()
 	switch {
 	case lease.Event != nil:
 		r.settle(lease, event.Delivered)
 	case state == event.Pending:
-		if l := r.one(dest(name), id); l.Replay != (became && row.marked) || l.Attempt != 1 {
+		if l := r.one(dest(name), id); l.Replay != marked || l.Attempt != 1 {
 			r.Errorf("leased %+v", l)
 		}
 	default:
 		r.nothing(dest(name))
-	}
-	if row.name == "move" && slices.Contains([]string{"waiting", "dead"}, column) {
-		r.through(id, "to-"+name, event.Delivered)
 	}
 }
