@@ -185,3 +185,55 @@ func TestASecondProcessIsToldWhoHasTheDirectory(t *testing.T) {
 		t.Errorf("second opening: %v; want ErrLocked with PID %d", err, os.Getpid())
 	}
 }
+
+func TestAnOlderCopyOfTheIndexIsRecognised(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	var s store.Store = open(t, small(t, dir))
+	mustAccept(t, &s, "one")
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	older := t.TempDir()
+	if err := os.CopyFS(filepath.Join(older, "index"), os.DirFS(filepath.Join(dir, "index"))); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, small(t, dir))
+	second := mustAccept(t, &s, "two")
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	index := filepath.Join(dir, "index")
+	if err := errors.Join(os.RemoveAll(index), os.CopyFS(index, os.DirFS(filepath.Join(older, "index")))); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, small(t, dir))
+	if r := mustAccept(t, &s, "two"); r.Result != store.Duplicate || r.ID != second.ID {
+		t.Errorf("repeat of two: %v of %v, want a duplicate of %v", r.Result, r.ID, second.ID)
+	}
+}
+
+func TestAfterARestartOfTheMachineTheIndexIsRebuilt(t *testing.T) {
+	t.Parallel()
+	o := small(t, t.TempDir())
+	boot := "first"
+	o.BootID = func() string { return boot }
+	var log bytes.Buffer
+	o.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	var s store.Store = open(t, o)
+	first := mustAccept(t, &s, "one")
+	// The checkpoint of a running store is not clean; a copy of the directory is
+	// what a power cut leaves.
+	cut := t.TempDir()
+	if err := os.CopyFS(filepath.Join(cut, "store"), os.DirFS(o.Dir)); err != nil {
+		t.Fatal(err)
+	}
+	o.Dir, boot = filepath.Join(cut, "store"), "second"
+	s = open(t, o)
+	if r := mustAccept(t, &s, "one"); r.Result != store.Duplicate || r.ID != first.ID {
+		t.Errorf("repeat: %v of %v, want a duplicate of %v", r.Result, r.ID, first.ID)
+	}
+	if !bytes.Contains(log.Bytes(), []byte("index_rebuilt=true")) {
+		t.Errorf("the index was not rebuilt:\n%s", log.String())
+	}
+}

@@ -225,6 +225,9 @@ func (s *Store) lose(lost []leaseKey) {
 
 // find gives the lease if it is still held.
 func (s *Store) find(l store.Lease) (leaseKey, *lease, error) {
+	if s.closed {
+		return leaseKey{}, nil, store.ErrClosed
+	}
 	d := s.byName[l.Destination]
 	if d == nil || l.Event == nil {
 		return leaseKey{}, nil, store.ErrStale

@@ -35,6 +35,9 @@ type spares struct {
 	serial  uint64        // of the newest
 }
 
+// stuck reports whether no further spare can be had for now.
+func (s *spares) stuck() bool { return s.err != nil }
+
 func (s *spares) announce() {
 	close(s.changed)
 	s.changed = make(chan struct{})
@@ -147,7 +150,7 @@ func (j *Journal) takeSpare(reserved bool) (spare, error) {
 	for {
 		j.mu.Lock()
 		s := &j.spares
-		if n := len(s.ready); n > j.o.Reserve || n > 0 && reserved && s.err != nil {
+		if n := len(s.ready); n > j.o.Reserve || n > 0 && reserved && s.stuck() {
 			first := s.ready[0]
 			s.ready = append(s.ready[:0], s.ready[1:]...)
 			j.mu.Unlock()

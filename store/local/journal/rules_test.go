@@ -25,18 +25,11 @@ func small(fs journal.FS) journal.Options {
 // segmentFile is the file that the disk has under the n-th segment's name.
 func segmentFile(id uint64) string { return fmt.Sprintf("/j/%016x.segment", id) }
 
-func bubble(t *testing.T, fn func(t *testing.T, disk *faultfs.Disk)) {
-	t.Helper()
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		t.Helper()
-		fn(t, faultfs.New(1))
-	})
-}
-
 // Rule 1.
 func TestOneSyncAnswersAllThatWaited(t *testing.T) {
-	bubble(t, func(t *testing.T, disk *faultfs.Disk) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		disk := faultfs.New(1)
 		var batches []int
 		o := small(disk.Boot())
 		o.Observe = func(records, _ int, _ time.Duration) { batches = append(batches, records) }
@@ -68,7 +61,9 @@ func TestOneSyncAnswersAllThatWaited(t *testing.T) {
 }
 
 func TestABatchEndsAtItsBoundUnlessItIsOneEntry(t *testing.T) {
-	bubble(t, func(t *testing.T, disk *faultfs.Disk) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		disk := faultfs.New(1)
 		var batches []int
 		o := small(disk.Boot())
 		o.MaxBatch = 4000
@@ -111,7 +106,9 @@ func TestAFailedBatchIsVoidAndWhatFollowsCounts(t *testing.T) {
 	for name, f := range faults {
 		for how, end := range ends {
 			t.Run(name+", "+how, func(t *testing.T) {
-				bubble(t, func(t *testing.T, disk *faultfs.Disk) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					disk := faultfs.New(1)
 					t.Helper()
 					failBetween(t, disk, f.op, f.fault)
 					end(disk)
@@ -151,7 +148,9 @@ func failBetween(t *testing.T, disk *faultfs.Disk, op faultfs.Op, fault faultfs.
 }
 
 func TestAVoidBatchStaysVoidWhenTheSegmentThatSaidSoIsRemoved(t *testing.T) {
-	bubble(t, func(t *testing.T, disk *faultfs.Disk) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		disk := faultfs.New(1)
 		fs := disk.Boot()
 		j, _, _ := open(t, small(fs), journal.Mark{})
 		put(t, j, "a")
@@ -181,7 +180,9 @@ func TestAVoidBatchStaysVoidWhenTheSegmentThatSaidSoIsRemoved(t *testing.T) {
 }
 
 func TestWhatRidesIsAppendedAgainAfterAFailure(t *testing.T) {
-	bubble(t, func(t *testing.T, disk *faultfs.Disk) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		disk := faultfs.New(1)
 		fs := disk.Boot()
 		j, _, _ := open(t, small(fs), journal.Mark{})
 		done := make(chan result, 3)
@@ -214,7 +215,9 @@ func TestWhatRidesIsAppendedAgainAfterAFailure(t *testing.T) {
 }
 
 func TestARiderIsWrittenAtOnceAndSyncedAfterTheDelay(t *testing.T) {
-	bubble(t, func(t *testing.T, disk *faultfs.Disk) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		disk := faultfs.New(1)
 		j, _, _ := open(t, small(disk.Boot()), journal.Mark{})
 		done := make(chan result, 1)
 		rider := entry("rides", done)
@@ -234,7 +237,9 @@ func TestARiderIsWrittenAtOnceAndSyncedAfterTheDelay(t *testing.T) {
 }
 
 func TestTooManyRidersWait(t *testing.T) {
-	bubble(t, func(t *testing.T, disk *faultfs.Disk) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		disk := faultfs.New(1)
 		o := small(disk.Boot())
 		o.RideDelay = time.Hour
 		o.FirstSegment, o.MaxSegment = 1<<20, 1<<20
@@ -263,7 +268,9 @@ func TestTooManyRidersWait(t *testing.T) {
 }
 
 func TestIntakeIsRefusedUntilThereIsANewSegment(t *testing.T) {
-	bubble(t, func(t *testing.T, disk *faultfs.Disk) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		disk := faultfs.New(1)
 		fs := disk.Boot()
 		j, _, _ := open(t, small(fs), journal.Mark{})
 		put(t, j, "a")
@@ -305,7 +312,9 @@ func TestIntakeIsRefusedUntilThereIsANewSegment(t *testing.T) {
 // Rule 3: kill -9 between write and sync, restart, the retry is answered
 // `duplicate`, power cut.
 func TestWhatRecoveryHasShownSurvivesAPowerCut(t *testing.T) {
-	bubble(t, func(t *testing.T, disk *faultfs.Disk) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		disk := faultfs.New(1)
 		fs := disk.Boot()
 		j, _, _ := open(t, small(fs), journal.Mark{})
 		put(t, j, "a")
@@ -343,7 +352,9 @@ func TestARecoveryThatIsInterruptedLosesNothing(t *testing.T) {
 	for n := 1; n < 60; n++ {
 		for how, end := range map[string]func(*faultfs.Disk){"kill": (*faultfs.Disk).Kill, "some": (*faultfs.Disk).CutSome} {
 			t.Run(fmt.Sprint(how, n), func(t *testing.T) {
-				bubble(t, func(t *testing.T, disk *faultfs.Disk) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					disk := faultfs.New(1)
 					fs := disk.Boot()
 					j, _, _ := open(t, small(fs), journal.Mark{})
 					put(t, j, "a")
@@ -425,7 +436,9 @@ func diskWith(t *testing.T, image []byte, at int64) journal.FS {
 
 // Rule 4: a sender puts a record's image into a body.
 func TestTheImageOfAFrameInAPayloadIsNeverReplayed(t *testing.T) {
-	bubble(t, func(t *testing.T, disk *faultfs.Disk) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		disk := faultfs.New(1)
 		j, _, _ := open(t, small(disk.Boot()), journal.Mark{})
 		a := put(t, j, "a")
 		image := disk.Bytes(segmentFile(1))[a.Mark.Offset : a.Pos.Offset+9]
@@ -514,7 +527,9 @@ func TestASegmentWithoutHeaderIsReportedAndServedAround(t *testing.T) {
 
 // Rule 7.
 func TestAFullDiskRefusesAcceptsAndTakesOutcomes(t *testing.T) {
-	bubble(t, func(t *testing.T, disk *faultfs.Disk) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		disk := faultfs.New(1)
 		j, _, _ := open(t, small(disk.Boot()), journal.Mark{})
 		put(t, j, "a")
 		synctest.Wait() // the reserve is there
@@ -533,6 +548,9 @@ func TestAFullDiskRefusesAcceptsAndTakesOutcomes(t *testing.T) {
 				t.Fatal("a full disk takes everything")
 			}
 		}
+		if spares := strings.Count(strings.Join(disk.Names(), " "), ".spare"); spares != journal.DefaultReserve {
+			t.Fatalf("%d segments are left in reserve", spares)
+		}
 		outcome := entry(strings.Repeat("o", 1000), nil)
 		outcome.Reserved = true
 		for range 60 { // more than the segment had left: the reserve serves
@@ -550,7 +568,9 @@ func TestAFullDiskRefusesAcceptsAndTakesOutcomes(t *testing.T) {
 }
 
 func TestAnEntryOfMoreThanHalfASegmentIsRefusedAndHalfFits(t *testing.T) {
-	bubble(t, func(t *testing.T, disk *faultfs.Disk) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		disk := faultfs.New(1)
 		j, _, _ := open(t, small(disk.Boot()), journal.Mark{})
 		if err := j.Append(t.Context(), entry(strings.Repeat("x", 64<<10), nil)); !errors.Is(err, journal.ErrTooLarge) {
 			t.Fatalf("half a segment and more: %v", err)
@@ -567,7 +587,9 @@ func TestAnEntryOfMoreThanHalfASegmentIsRefusedAndHalfFits(t *testing.T) {
 }
 
 func TestJournalTimeNeverRunsBackwards(t *testing.T) {
-	bubble(t, func(t *testing.T, disk *faultfs.Disk) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		disk := faultfs.New(1)
 		now := time.Unix(1000, 0)
 		var last time.Time
 		for i, step := range []time.Duration{0, time.Second, -time.Hour, time.Minute, 2 * time.Hour, -5 * time.Second} {
@@ -630,7 +652,9 @@ func TestAMarkThatNamesNoBatchIsRefusedBeforeAnythingIsReplayed(t *testing.T) {
 }
 
 func TestEverySegmentBeginsWithTheHead(t *testing.T) {
-	bubble(t, func(t *testing.T, disk *faultfs.Disk) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		disk := faultfs.New(1)
 		fs := disk.Boot()
 		o := small(fs)
 		heads := 0
@@ -652,5 +676,67 @@ func TestEverySegmentBeginsWithTheHead(t *testing.T) {
 		o.FS = disk.Boot()
 		_, _, seen := open(t, o, journal.Mark{})
 		wantPayloads(t, seen, "head 1", "a", "head 2", "head 3", "c")
+	})
+}
+
+func TestADamagedRecordCostsNotTheOthersOfItsBatch(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		disk := faultfs.New(1)
+		j, _, _ := open(t, small(disk.Boot()), journal.Mark{})
+		gate, done := make(chan struct{}), make(chan result, 3)
+		first := entry("first", nil)
+		first.Done = func(journal.Stamp, error) { <-gate }
+		_ = j.Append(t.Context(), first)
+		synctest.Wait()
+		for _, p := range []string{"one", "two", "three"} {
+			_ = j.Append(t.Context(), entry(p, done))
+		}
+		close(gate)
+		<-done
+		two := (<-done).stamp
+		<-done
+		closeJournal(t, j)
+		disk.Rot(segmentFile(1), two.Pos.Offset+8, func(b []byte) { b[0] ^= 1 })
+		j, report, seen := open(t, small(disk.Boot()), journal.Mark{})
+		wantPayloads(t, seen, "first", "one", "three")
+		if seen[2].stamp.LSN != two.LSN+1 || len(report.Damage) != 1 {
+			t.Fatalf("%+v, %+v", seen[2].stamp, report)
+		}
+		if _, err := j.Read(two.Pos); !errors.Is(err, journal.ErrDamaged) {
+			t.Fatalf("read of the damaged record: %v", err)
+		}
+	})
+}
+
+// A segment that got its name but was given up, and could not be removed.
+func TestASegmentThatWasGivenUpIsVoid(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		disk := faultfs.New(1)
+		fs := disk.Boot()
+		o := small(fs)
+		o.Head = func(dst []byte, s journal.Stamp) []byte { return fmt.Appendf(dst, "head %d", s.Pos.Segment) }
+		j, _, _ := open(t, o, journal.Mark{})
+		put(t, j, "a")
+		synctest.Wait()
+		failing := true
+		fs.Hook(func(op faultfs.Op, name string) *faultfs.Fault {
+			if failing && op == faultfs.SyncDir || op == faultfs.Remove && name == segmentFile(2) {
+				failing = false
+				return &faultfs.Fault{Err: errDisk}
+			}
+			return nil
+		})
+		if err := j.Roll(t.Context()); !errors.Is(err, journal.ErrUnavailable) {
+			t.Fatalf("roll: %v", err)
+		}
+		time.Sleep(time.Second)
+		put(t, j, "b")
+		disk.Kill()
+		_ = j.Close()
+		o.FS = disk.Boot()
+		_, _, seen := open(t, o, journal.Mark{})
+		wantPayloads(t, seen, "head 1", "a", "head 3", "b")
 	})
 }
