@@ -114,14 +114,11 @@ func closed(r *rig) {
 	}
 	now := r.clock.Now()
 	// A lease is not held any more either: what it is for may also call it stale.
-	for name, do := range map[string]func() error{
-		"settle":  func() error { return s.Settle(l, r.outcome(l, event.Delivered)) },
-		"release": func() error { return s.Release(l) },
-		"begin":   func() error { return s.Begin(l) },
-		"extend":  func() error { return s.Extend(l, now) },
+	for i, err := range []error{
+		s.Extend(l, now), s.Begin(l), s.Release(l), s.Settle(l, r.outcome(l, event.Delivered)),
 	} {
-		if err := do(); !errors.Is(err, store.ErrClosed) && !errors.Is(err, store.ErrStale) {
-			r.Errorf("%s: %v, want %v or %v", name, err, store.ErrClosed, store.ErrStale)
+		if !errors.Is(err, store.ErrClosed) && !errors.Is(err, store.ErrStale) {
+			r.Errorf("%s: %v, want %v or %v", []string{"extend", "begin", "release", "settle"}[i], err, store.ErrClosed, store.ErrStale)
 		}
 	}
 	for name, do := range map[string]func() error{
