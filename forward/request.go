@@ -1,0 +1,94 @@
+package forward
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/caddy-webhooks/caddy-webhooks/event"
+)
+
+// The headers that deliveries carry. They are ours: whatever a sender puts
+// into them is dropped at intake.
+const (
+	HeaderEventID  = "Webhook-Event-Id"
+	HeaderAttempt  = "Webhook-Attempt"
+	HeaderReceived = "Webhook-Received"
+	HeaderReplay   = "Webhook-Replay"
+)
+
+// request makes the attempt's request. The target is the event's, escapes
+// untouched; every header's values keep their order.
+func request(ctx context.Context, e *event.Event, attempt int, replay bool) (*http.Request, error) {
+	target, err := parseTarget(e.URI)
+	if err != nil {
+		return nil, err
+	}
+	body := bytes.NewReader(e.Body)
+	req := (&http.Request{
+		Method: e.Method, URL: target, RequestURI: e.URI, Host: e.Host, RemoteAddr: e.RemoteAddr,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: header(e), ContentLength: int64(len(e.Body)), Body: io.NopCloser(body),
+		GetBody: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(e.Body)), nil },
+	}).WithContext(ctx)
+	if major, minor, ok := http.ParseHTTPVersion(e.Proto); ok {
+		req.Proto, req.ProtoMajor, req.ProtoMinor = e.Proto, major, minor
+	}
+	if len(e.Body) == 0 {
+		req.Body = http.NoBody
+	}
+	if e.TLS {
+		req.TLS = &tls.ConnectionState{HandshakeComplete: true, ServerName: e.Host}
+	}
+	req.Header.Set(HeaderEventID, e.ID.String())
+	req.Header.Set(HeaderAttempt, strconv.Itoa(attempt))
+	req.Header.Set(HeaderReceived, e.Received.UTC().Format(time.RFC3339Nano))
+	if replay {
+		req.Header.Set(HeaderReplay, "true")
+	}
+	return req, nil
+}
+
+// parseTarget reads a request target so that it is written again as it came.
+func parseTarget(uri string) (*url.URL, error) {
+	u, err := url.ParseRequestURI(uri)
+	if err != nil {
+		return nil, fmt.Errorf("the stored request target: %w", err)
+	}
+	return u, nil
+}
+
+// hopByHop are the headers that belong to one connection (RFC 9110 §7.6.1).
+var hopByHop = []string{
+	"Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authorization",
+	"Te", "Trailer", "Transfer-Encoding", "Upgrade",
+}
+
+// header copies what travels on.
+func header(e *event.Event) http.Header {
+	h := make(http.Header, len(e.Header)+4)
+	for name, values := range e.Header {
+		h[name] = append([]string(nil), values...)
+	}
+	for _, list := range e.Header["Connection"] {
+		for name := range strings.SplitSeq(list, ",") {
+			if name = strings.TrimSpace(name); name != "" {
+				h.Del(name)
+			}
+		}
+	}
+	for _, name := range hopByHop {
+		delete(h, name)
+	}
+	if _, named := h["User-Agent"]; !named {
+		h["User-Agent"] = nil // else Go's own is sent
+	}
+	return h
+}
