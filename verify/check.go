@@ -1,0 +1,235 @@
+package verify
+
+import (
+	"crypto/ed25519"
+	"crypto/hmac"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"hash"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tidwall/gjson"
+)
+
+// Precheck refuses what can be refused before a byte of the body is read: a
+// wrong method (ErrMethod), or a request without any signature (ErrMissing).
+func (v *Verifier) Precheck(method string, h http.Header) error {
+	if !slices.Contains(v.methods, method) {
+		return fmt.Errorf("%w: %s", ErrMethod, method)
+	}
+	for _, s := range v.schemes {
+		if s.present(h) {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: no header %s", ErrMissing, strings.Join(v.headers(), " or "))
+}
+
+// headers lists the headers that carry signatures or tokens.
+func (v *Verifier) headers() []string {
+	var names []string
+	for _, s := range v.schemes {
+		if s.Kind == "basic" {
+			names = append(names, "Authorization")
+		}
+		names = append(names, s.Header...)
+	}
+	return names
+}
+
+// SecretHeaders lists the headers that prove the sender; they are masked
+// wherever a request is shown.
+func (v *Verifier) SecretHeaders() []string { return v.headers() }
+
+// Verify proves a request. Secrets of the request's own may be given; they are
+// tried after the configured ones. Every error wraps [ErrRejected].
+func (v *Verifier) Verify(r *Request, now time.Time, own ...Secret) (Verdict, error) {
+	var err error
+	signed := false // a signature was there, and did not fit
+	for _, s := range v.schemes {
+		if !s.present(r.Header) || signed && s.plain() {
+			continue
+		}
+		keys, why := s.allKeys(len(v.secrets), own)
+		if why == nil && len(keys) == 0 && s.Kind != "none" {
+			continue // configured for another scheme of this provider
+		}
+		if why == nil {
+			var verdict Verdict
+			if verdict, why = s.check(r, now, keys); why == nil {
+				return verdict, nil
+			}
+		}
+		signed = signed || !s.plain()
+		if err == nil || errors.Is(why, ErrExpired) || errors.Is(why, ErrFuture) {
+			err = why
+		}
+	}
+	if err == nil {
+		err = fmt.Errorf("%w: no header %s", ErrMissing, strings.Join(v.headers(), " or "))
+	}
+	return Verdict{}, err
+}
+
+// plain tells whether the secret itself is sent. Where a provider also signs, a
+// signature that fails must not be made good by it.
+func (s *scheme) plain() bool { return s.Kind == "token" || s.Kind == "basic" }
+
+// allKeys gives the configured keys and those of the request.
+func (s *scheme) allKeys(configured int, own []Secret) ([]key, error) {
+	if len(own) == 0 {
+		return s.keys, nil
+	}
+	keys := slices.Clone(s.keys)
+	for i, secret := range own {
+		if secret.Empty() {
+			return nil, ErrNoSecret
+		}
+		if !s.chosen(secret) {
+			continue
+		}
+		k, err := s.key(configured+i, secret)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrNoSecret, err)
+		}
+		keys = append(keys, k)
+	}
+	return keys, nil
+}
+
+func (s *scheme) check(r *Request, now time.Time, keys []key) (Verdict, error) {
+	switch s.Kind {
+	case "none":
+		return Verdict{Secret: -1}, nil
+	case "token", "basic":
+		return s.checkToken(r, keys)
+	}
+	signatures, st, err := s.parse(r)
+	if err != nil {
+		return Verdict{}, err
+	}
+	k, ok := s.match(r, st, signatures, keys)
+	if !ok {
+		return Verdict{}, ErrMismatch
+	}
+	verdict := Verdict{Secret: k.index, Digest: k.digest}
+	if !s.timed() {
+		return verdict, nil
+	}
+	// Only now, when the timestamp is proven, is its age worth a word.
+	if verdict.Time, err = s.time(st.ts); err != nil {
+		return Verdict{}, err
+	}
+	return verdict, s.fresh(verdict.Time, now)
+}
+
+// fresh checks a timestamp against the tolerance.
+func (s *scheme) fresh(at, now time.Time) error {
+	age := now.Sub(at)
+	switch {
+	case s.Tolerance > 0 && age > s.Tolerance:
+		return fmt.Errorf("%w: %s old, tolerance %s", ErrExpired, age.Round(time.Second), s.Tolerance)
+	case s.Future > 0 && -age > s.Future:
+		return fmt.Errorf("%w: %s ahead of our clock, tolerance %s", ErrFuture, (-age).Round(time.Second), s.Future)
+	}
+	return nil
+}
+
+// match finds the key that one of the signatures was made with.
+func (s *scheme) match(r *Request, st stamps, signatures [][]byte, keys []key) (key, bool) {
+	if s.Kind == "ed25519" {
+		var content contentBuffer
+		_ = s.write(&content, r, st) //nolint:errcheck // memory does not fail
+		for _, k := range keys {
+			for _, sig := range signatures {
+				if len(sig) == ed25519.SignatureSize && ed25519.Verify(k.public, content.b, sig) {
+					return k, true
+				}
+			}
+		}
+		return key{}, false
+	}
+	var room [64]byte
+	for _, k := range keys {
+		sum := s.mac(k, r, st, room[:0])
+		for _, sig := range signatures {
+			if hmac.Equal(sum, sig) {
+				return k, true
+			}
+		}
+	}
+	return key{}, false
+}
+
+// mac computes the signature that a key gives.
+func (s *scheme) mac(k key, r *Request, st stamps, dst []byte) []byte {
+	m, ok := k.macs.Get().(hash.Hash)
+	if !ok {
+		return nil
+	}
+	defer k.macs.Put(m)
+	m.Reset()
+	_ = s.write(m, r, st) //nolint:errcheck // a hash does not fail
+	return m.Sum(dst)
+}
+
+type contentBuffer struct{ b []byte }
+
+// Write appends.
+func (c *contentBuffer) Write(p []byte) (int, error) {
+	c.b = append(c.b, p...)
+	return len(p), nil
+}
+
+// checkToken compares a secret that is sent as it is.
+func (s *scheme) checkToken(r *Request, keys []key) (Verdict, error) {
+	got, err := s.presented(r)
+	if err != nil {
+		return Verdict{}, err
+	}
+	for _, k := range keys {
+		if sameSecret([]byte(got), k.bytes) {
+			return Verdict{Secret: k.index, Digest: k.digest}, nil
+		}
+	}
+	return Verdict{}, ErrMismatch
+}
+
+// presented gives the token or the user and password of a request.
+func (s *scheme) presented(r *Request) (string, error) {
+	var got string
+	switch {
+	case s.Kind == "basic":
+		rest, ok := cutFold(r.Header.Get("Authorization"), "Basic ")
+		if !ok {
+			return "", fmt.Errorf("%w: no Basic authorization", ErrMissing)
+		}
+		b, err := base64.StdEncoding.DecodeString(strings.TrimSpace(rest))
+		if err != nil {
+			return "", fmt.Errorf("%w: Basic authorization is not base64", ErrFormat)
+		}
+		got = string(b)
+	case s.Query != "":
+		got = r.Query.Get(s.Query)
+	case s.JSON != "":
+		got = gjson.GetBytes(r.Body, s.JSON).String()
+	default:
+		v, _ := first(r.Header, s.Header)
+		got = strings.TrimPrefix(v, s.Prefix)
+	}
+	if got == "" {
+		return "", fmt.Errorf("%w: no token", ErrMissing)
+	}
+	return got, nil
+}
+
+func cutFold(s, prefix string) (string, bool) {
+	if len(s) < len(prefix) || !strings.EqualFold(s[:len(prefix)], prefix) {
+		return "", false
+	}
+	return s[len(prefix):], true
+}

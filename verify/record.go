@@ -1,0 +1,201 @@
+package verify
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// Record describes a provider, as data.
+type Record struct {
+	// Name is what the operator writes, Title what the provider calls itself.
+	Name    string   `yaml:"name"`
+	Title   string   `yaml:"title"`
+	Aliases []string `yaml:"aliases"`
+	// Docs is the address of the provider's page about signatures.
+	Docs string `yaml:"docs"`
+	// Generic marks a scheme without a provider, whose parameters the operator gives.
+	Generic bool `yaml:"generic"`
+	// Schemes are tried by what the request and the secrets are fit for.
+	Schemes []Scheme `yaml:"schemes"`
+	// Methods are the request methods. Default: POST.
+	Methods []string `yaml:"methods"`
+	// ID says what names an event, all parts together; Type where its type stands.
+	ID   []Pick `yaml:"id"`
+	Type *Pick  `yaml:"type"`
+	// Handshakes are the questions that the provider asks.
+	Handshakes []Handshake `yaml:"handshakes"`
+	// Success is the answer to an accepted event. Default: 200, empty.
+	Success *Answer `yaml:"success"`
+	// MaxBody is the provider's documented cap in bytes; 0: not documented.
+	MaxBody int64 `yaml:"max_body"`
+	// Retries says in words what the provider does when it is refused.
+	Retries string `yaml:"retries"`
+	// Facts says for each fact how sure it is, and Sources where it was read.
+	Facts   map[string]string `yaml:"facts"`
+	Sources []string          `yaml:"sources"`
+}
+
+// Pick points at one value or more of a request.
+type Pick struct {
+	// In is header, query, json or body.
+	In string `yaml:"in"`
+	// Names are header, parameter or JSON path, each one part of the ID. `a|b` is
+	// the first that is present, `a?` may be absent, and as the last of several
+	// `@body` is a hash of the body.
+	Names []string `yaml:"names"`
+}
+
+// Scheme is one way to sign.
+type Scheme struct {
+	// Kind is hmac, token, basic, ed25519 or none.
+	Kind string `yaml:"kind"`
+	// Header names the header with the signature or token; of several the first
+	// that is present counts. Query and JSON are other places for a token.
+	Header []string `yaml:"header"`
+	Query  string   `yaml:"query"`
+	JSON   string   `yaml:"json"`
+	// Prefix stands before each signature, e.g. `sha256=`.
+	Prefix string `yaml:"prefix"`
+	// List separates several values in one header, e.g. `,`. With Key, each is
+	// `key=value`, and Key names the signatures, TimeKey the timestamp.
+	List    string `yaml:"list"`
+	Key     string `yaml:"key"`
+	TimeKey string `yaml:"time_key"`
+	// Optional tells that a signature without Prefix counts too.
+	Optional bool `yaml:"prefix_optional"`
+	// Hash is sha256 (default), sha1 or sha512; Encoding hex (default), base64
+	// or base64url.
+	Hash     string `yaml:"hash"`
+	Encoding string `yaml:"encoding"`
+	// Content is what is signed: literals and the tokens {body}, {ts}, {id},
+	// {url}, {method}, {header:Name}, {json:path}, {form:name}. Default: {body}.
+	Content string `yaml:"content"`
+	// TimeHeader and TimeJSON say where the timestamp stands; TimeUnit is s
+	// (default), ms or rfc3339.
+	TimeHeader []string `yaml:"time_header"`
+	TimeJSON   string   `yaml:"time_json"`
+	TimeUnit   string   `yaml:"time_unit"`
+	// IDHeader names the header of {id}.
+	IDHeader []string `yaml:"id_header"`
+	// Tolerance is the accepted age, Future the accepted lead of a timestamp.
+	Tolerance time.Duration `yaml:"tolerance"`
+	Future    time.Duration `yaml:"future"`
+	// SecretForm is how the operator's text becomes the key: utf8 (default), hex,
+	// base64, whsec (base64 behind whsec_), whsec_or_utf8 (the same, else the
+	// text), sha1 (its digest), whpk (an Ed25519 key, base64 behind whpk_).
+	SecretForm string `yaml:"secret_form"`
+	// SecretPrefix chooses the scheme by the secret: only secrets that begin so,
+	// or with NotSecretPrefix, that do not, are tried.
+	SecretPrefix    string `yaml:"secret_prefix"`
+	NotSecretPrefix string `yaml:"not_secret_prefix"`
+	// Require lists headers that must have a value.
+	Require map[string]string `yaml:"require"`
+}
+
+// Handshake is a question of the provider that is answered and not stored.
+type Handshake struct {
+	// Name is for the log.
+	Name string `yaml:"name"`
+	// Signed tells that the question is verified like an event.
+	Signed bool `yaml:"signed"`
+	// Method, and the values at these places, mark the question. An empty value
+	// means that it must be there.
+	Method string            `yaml:"method"`
+	Header map[string]string `yaml:"header"`
+	Query  map[string]string `yaml:"query"`
+	JSON   map[string]string `yaml:"json"`
+	Form   map[string]string `yaml:"form"`
+	Answer Answer            `yaml:"answer"`
+}
+
+// Answer is what is sent back: Body as it stands, or Echo with {json:path},
+// {form:name} and {header:Name} replaced by values of the request.
+type Answer struct {
+	Status int    `yaml:"status"`
+	Type   string `yaml:"type"`
+	Body   string `yaml:"body"`
+	Echo   string `yaml:"echo"`
+}
+
+// Options is what the operator adds to a record.
+type Options struct {
+	Secrets []Secret
+	// PerRequest tells that secrets come with each request, so none is needed here.
+	PerRequest bool
+	// Tolerance replaces the scheme's; negative: any age. 0: the scheme's.
+	Tolerance time.Duration
+	// Methods replace the record's.
+	Methods []string
+	// Params are the options of the provider or the generic scheme.
+	Params map[string][]string
+}
+
+// Verifier proves requests of one source. It is immutable and safe for
+// concurrent use.
+type Verifier struct {
+	record  *Record
+	schemes []*scheme
+	methods []string
+	secrets []Secret
+}
+
+// ErrConfig is wrapped by the errors of Compile.
+var ErrConfig = errors.New("verification cannot be set up")
+
+// Compile makes a verifier. It refuses whatever would leave the door open.
+func (r *Record) Compile(o Options) (*Verifier, error) {
+	v := &Verifier{record: r, methods: r.Methods, secrets: o.Secrets}
+	if len(o.Methods) > 0 {
+		v.methods = o.Methods
+	}
+	if len(v.methods) == 0 {
+		v.methods = []string{http.MethodPost}
+	}
+	used := map[string]bool{}
+	for i := range r.Schemes {
+		s, err := r.Schemes[i].with(o, used)
+		if err == nil {
+			var c *scheme
+			if c, err = s.compile(o.Secrets); err == nil {
+				v.schemes = append(v.schemes, c)
+				continue
+			}
+		}
+		return nil, fmt.Errorf("%w: provider %s: %w", ErrConfig, r.Name, err)
+	}
+	for name := range o.Params {
+		if !used[name] {
+			return nil, fmt.Errorf("%w: provider %s has no option %q", ErrConfig, r.Name, name)
+		}
+	}
+	return v, v.check(o)
+}
+
+// check refuses a verifier that could not refuse anybody.
+func (v *Verifier) check(o Options) error {
+	needs, takes := false, 0
+	for _, s := range v.schemes {
+		needs = needs || s.Kind != "none"
+		takes += len(s.keys)
+	}
+	switch {
+	case !needs:
+		if len(o.Secrets) > 0 {
+			return fmt.Errorf("%w: provider %s takes no secret", ErrConfig, v.record.Name)
+		}
+		return nil
+	case len(o.Secrets) == 0 && !o.PerRequest:
+		return fmt.Errorf("%w: provider %s needs a secret: write `from %s {env.NAME}`", ErrConfig, v.record.Name, v.record.Name)
+	case takes < len(o.Secrets):
+		return fmt.Errorf("%w: provider %s: a secret fits none of its schemes", ErrConfig, v.record.Name)
+	}
+	return nil
+}
+
+// Methods are the methods that are accepted.
+func (v *Verifier) Methods() []string { return v.methods }
+
+// Record is what the verifier was made of.
+func (v *Verifier) Record() *Record { return v.record }
