@@ -78,7 +78,7 @@ func (h *Handshake) asksForm(r *Request) bool {
 }
 
 // marks compares a marker; an empty one means that there must be something.
-func marks(got, want string) bool { return got == want || want == "" && got != "" }
+func marks(got, want string) bool { return got != "" && (want == "" || got == want) }
 
 // fill puts the request's values into the answer.
 func (a Answer) fill(r *Request) Answer {
