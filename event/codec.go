@@ -39,12 +39,20 @@ func (e *Event) AppendBinary(b []byte) []byte {
 		b = appendString(b, *s)
 	}
 	b = appendHeader(b, e.Header)
-	return appendString(b, e.Body)
+	b = appendString(b, e.Body)
+	b = binary.AppendUvarint(b, uint64(len(e.Proof)))
+	for _, name := range e.Proof {
+		b = appendString(b, name)
+	}
+	return b
 }
 
 // BinarySize is an upper bound of what [Event.AppendBinary] appends.
 func (e *Event) BinarySize() int {
-	n := 16 + binary.MaxVarintLen64*2 + len(e.Body)
+	n := 16 + binary.MaxVarintLen64*3 + len(e.Body)
+	for _, name := range e.Proof {
+		n += len(name) + binary.MaxVarintLen32
+	}
 	for _, s := range e.strings() {
 		n += len(*s) + binary.MaxVarintLen32
 	}
@@ -73,6 +81,7 @@ func Decode(b []byte) (*Event, error) {
 	}
 	e.Header = r.header()
 	e.Body = slices.Clone(r.bytes())
+	e.Proof = r.list()
 	if r.bad {
 		return nil, ErrCodec
 	}
@@ -188,6 +197,21 @@ func (r *reader) bytes() []byte {
 	s := r.b[:n]
 	r.b = r.b[n:]
 	return s
+}
+
+func (r *reader) list() []string {
+	n := r.uvarint()
+	if n == 0 || n > uint64(len(r.b)) {
+		if n > 0 {
+			r.fail()
+		}
+		return nil
+	}
+	list := make([]string, n)
+	for i := range list {
+		list[i] = string(r.bytes())
+	}
+	return list
 }
 
 func (r *reader) header() http.Header {

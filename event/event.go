@@ -31,6 +31,9 @@ type Event struct {
 	Type string
 	// Secret tells which secret verified the event: a short digest, never the secret.
 	Secret string
+	// Proof names the headers and parameters that proved the sender, so that
+	// they are masked wherever the event is shown.
+	Proof []string
 	// Received is when the request's body was complete.
 	Received time.Time
 	// Method is the request's method.

@@ -15,7 +15,7 @@ func sample() *event.Event {
 		Received: time.Unix(1_700_000_000, 123), Method: "POST", URI: "/a%2Fb?x=%zz", OriginalURI: "/p/a%2Fb?x=%zz",
 		Proto: "HTTP/2.0", Host: "hooks.example.com", TLS: true, RemoteAddr: "192.0.2.1:99", ClientIP: "192.0.2.7",
 		TrustedProxy: true, Header: http.Header{"X-Multi": {"b", "a", ""}, "Accept": {"*/*"}},
-		Body: []byte("\xff\x00{}\r\n"),
+		Body: []byte("\xff\x00{}\r\n"), Proof: []string{"X-Token"},
 	}
 }
 

@@ -1,0 +1,145 @@
+package admin
+
+import (
+	"strings"
+	"time"
+
+	"github.com/caddy-webhooks/caddy-webhooks/event"
+	"github.com/caddy-webhooks/caddy-webhooks/gateway"
+	"github.com/caddy-webhooks/caddy-webhooks/store"
+)
+
+type sourceJSON struct {
+	Name         string            `json:"name"`
+	Provider     string            `json:"provider"`
+	Destinations []destinationJSON `json:"destinations"`
+	Accepted     uint64            `json:"accepted"`
+	Duplicates   uint64            `json:"duplicates"`
+	Rejected     uint64            `json:"rejected"`
+}
+
+type destinationJSON struct {
+	Name          string     `json:"name"`
+	State         string     `json:"state"`
+	Pending       int64      `json:"pending"`
+	Delivered     int64      `json:"delivered"`
+	Dead          int64      `json:"dead"`
+	Discarded     int64      `json:"discarded"`
+	Filtered      int64      `json:"filtered"`
+	InFlight      int64      `json:"in_flight"`
+	OldestPending *time.Time `json:"oldest_pending"`
+	Rate          float64    `json:"rate"`
+	Failures      int        `json:"failures"`
+	FailingSince  *time.Time `json:"failing_since,omitempty"`
+	LastError     string     `json:"last_error,omitempty"`
+	CutAnswers    uint64     `json:"cut_answers,omitempty"`
+}
+
+func toSource(s gateway.SourceStatus) sourceJSON {
+	v := sourceJSON{
+		Name: s.Name, Provider: s.Provider, Accepted: s.Accepted, Duplicates: s.Duplicates, Rejected: s.Rejected,
+		Destinations: []destinationJSON{},
+	}
+	for _, d := range s.Destinations {
+		v.Destinations = append(v.Destinations, destinationJSON{
+			Name: d.Name, State: d.State, Pending: d.Count[event.Pending], Delivered: d.Count[event.Delivered],
+			Dead: d.Count[event.Dead], Discarded: d.Count[event.Discarded], Filtered: d.Count[event.Filtered],
+			InFlight: d.InFlight, OldestPending: at(d.OldestPending), Rate: d.Rate, Failures: d.Failures,
+			FailingSince: at(d.FailingSince), LastError: d.LastError, CutAnswers: d.Truncated,
+		})
+	}
+	return v
+}
+
+type eventsJSON struct {
+	Events []eventJSON `json:"events"`
+	Next   string      `json:"next,omitempty"`
+}
+
+type eventJSON struct {
+	Event      string         `json:"event"`
+	Source     string         `json:"source"`
+	Provider   string         `json:"provider"`
+	ID         string         `json:"id"`
+	Type       string         `json:"type"`
+	Received   time.Time      `json:"received"`
+	Size       int            `json:"size"`
+	Gone       bool           `json:"gone,omitempty"`
+	Deliveries []deliveryJSON `json:"deliveries"`
+}
+
+type deliveryJSON struct {
+	Destination string     `json:"destination"`
+	State       string     `json:"state"`
+	Attempts    any        `json:"attempts"` // a number in lists, []attemptJSON for one event
+	Next        *time.Time `json:"next"`
+	InFlight    bool       `json:"in_flight,omitempty"`
+	Replay      bool       `json:"replay,omitempty"`
+	DeliveredAt *time.Time `json:"delivered_at,omitempty"`
+}
+
+type attemptJSON struct {
+	At       time.Time           `json:"at"`
+	Number   int                 `json:"number"`
+	Status   int                 `json:"status"`
+	Error    string              `json:"error,omitempty"`
+	Duration float64             `json:"duration"` // seconds
+	Headers  map[string][]string `json:"headers"`
+	Answer   string              `json:"answer"`
+}
+
+type recordJSON struct {
+	eventJSON
+	Method  string              `json:"method,omitempty"`
+	URI     string              `json:"uri,omitempty"`
+	Headers map[string][]string `json:"headers,omitempty"`
+	Body    []byte              `json:"body"`
+}
+
+func toEvent(r store.Row) eventJSON {
+	v := eventJSON{
+		Event: r.ID.String(), Source: r.Source, Provider: r.Provider, ID: r.ProviderID, Type: r.Type,
+		Received: r.Received.UTC(), Size: r.Size, Gone: r.Gone, Deliveries: []deliveryJSON{},
+	}
+	for _, d := range r.Deliveries {
+		v.Deliveries = append(v.Deliveries, deliveryJSON{
+			Destination: d.Destination, State: d.State.String(), Attempts: d.Attempts, Next: at(d.Next),
+			InFlight: d.InFlight, Replay: d.Replay, DeliveredAt: at(d.DeliveredAt),
+		})
+	}
+	return v
+}
+
+func toRecord(r store.Record) recordJSON {
+	v := recordJSON{eventJSON: toEvent(r.Row)}
+	for i := range v.Deliveries {
+		d := &v.Deliveries[i]
+		list := []attemptJSON{}
+		for _, a := range r.Attempts {
+			if a.Destination == d.Destination {
+				list = append(list, toAttempt(a))
+			}
+		}
+		d.Attempts = list
+	}
+	if e := r.Event; e != nil {
+		v.Method, v.URI, v.Headers, v.Body = e.Method, maskURI(e.URI, e.Proof), mask(e.Header, e.Proof), e.Body
+	}
+	return v
+}
+
+func toAttempt(a event.Attempt) attemptJSON {
+	return attemptJSON{
+		At: a.At.UTC(), Number: a.Number, Status: a.Status, Error: a.Error, Duration: a.Duration.Seconds(),
+		Headers: mask(a.Header, nil), Answer: strings.ToValidUTF8(string(a.Answer), "�"),
+	}
+}
+
+// at is nil for the zero time.
+func at(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}
