@@ -1,4 +1,24 @@
 package gateway
 
+import (
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
 // runtime is what a provisioned app works with.
-type runtime struct{}
+type runtime struct {
+	ctx caddy.Context
+	log *slog.Logger
+	// key names the pooled gateway; empty until this app holds a reference to it.
+	key     string
+	gateway *Gateway
+	grace   time.Duration
+
+	mu      sync.Mutex
+	sources map[string]*Source
+	// published tells that the gateway works by this app's sources.
+	published bool
+}

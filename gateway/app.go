@@ -1,0 +1,191 @@
+package gateway
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+func init() { caddy.RegisterModule(new(App)) }
+
+// Defaults of [App].
+const (
+	DefaultRetention   = caddy.Duration(7 * 24 * time.Hour)
+	DefaultMaxBacklog  = 10 << 30
+	DefaultMaxInflight = 64 << 20
+)
+
+// The kinds of stores.
+const (
+	kindLocal  = "local"
+	kindMemory = "memory"
+)
+
+// MaxRecord is the largest event that the local store takes: half a segment.
+const MaxRecord = 32 << 20
+
+// defaultGrace is how long an exit waits for running attempts where Caddy's
+// grace period is unset. Service managers kill after 5 to 10 seconds.
+const defaultGrace = 4 * time.Second
+
+// CaddyModule names the module.
+func (*App) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "webhooks", New: func() caddy.Module { return new(App) }}
+}
+
+func (a *App) setDefaults() {
+	if a.Store == nil {
+		a.Store = new(Store)
+	}
+	if a.Store.Kind == "" {
+		a.Store.Kind = kindLocal
+	}
+	if a.Store.Kind == kindLocal && a.Store.Path == "" {
+		a.Store.Path = filepath.Join(caddy.AppDataDir(), "webhooks")
+	}
+	if a.Retention == 0 {
+		a.Retention = DefaultRetention
+	}
+	if a.MaxBacklog == 0 {
+		a.MaxBacklog = DefaultMaxBacklog
+	}
+	if a.MaxInflight == 0 {
+		a.MaxInflight = DefaultMaxInflight
+	}
+}
+
+// Provision takes a reference to the gateway of this directory. It opens
+// nothing: `caddy validate` provisions too, beside a running Caddy.
+func (a *App) Provision(ctx caddy.Context) error {
+	a.setDefaults()
+	a.ctx, a.log, a.sources = ctx, ctx.Slogger(), map[string]*Source{}
+	key := kindMemory
+	if a.Store.Kind == kindLocal {
+		dir, err := filepath.Abs(a.Store.Path)
+		if err != nil {
+			return fmt.Errorf("the store's directory: %w", err)
+		}
+		a.Store.Path, key = dir, dir
+	}
+	value, _, err := pool.LoadOrNew(key, func() (caddy.Destructor, error) { return newGateway(key), nil })
+	if err != nil {
+		return fmt.Errorf("preparing the gateway: %w", err)
+	}
+	a.key, a.gateway = key, value.(*Gateway) //nolint:forcetypeassert,errcheck // nothing else is in our pool
+	if err := ctx.GetMetricsRegistry().Register(a.gateway.metrics); err != nil {
+		if !errors.As(err, new(prometheus.AlreadyRegisteredError)) {
+			return fmt.Errorf("registering metrics: %w", err)
+		}
+	}
+	return nil
+}
+
+// Validate refuses what cannot work.
+func (a *App) Validate() error {
+	switch {
+	case a.Store.Kind != kindLocal && a.Store.Kind != kindMemory:
+		return fmt.Errorf("unknown kind of store %q: it is %q or %q", a.Store.Kind, kindLocal, kindMemory)
+	case a.Store.Kind == kindMemory && (a.Store.Path != "" || a.Store.MinFree != 0):
+		return errors.New("a memory store has no path and no min_free")
+	}
+	for name, value := range map[string]int64{
+		"retention": int64(a.Retention), "retention_size": a.RetentionSize, "max_backlog": a.MaxBacklog,
+		"max_inflight": a.MaxInflight, "min_free": a.Store.MinFree,
+	} {
+		if value < 0 {
+			return fmt.Errorf("%s is negative: %d", name, value)
+		}
+	}
+	return nil
+}
+
+// ErrClash is returned when two different sources have one name.
+var ErrClash = errors.New("two different sources have the same name")
+
+// Register adds a source of this configuration. A site with two addresses
+// registers its source twice: the same name and equal JSON is one source.
+func (a *App) Register(c SourceConfig) (*Source, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if known, ok := a.sources[c.Name]; ok {
+		if !bytes.Equal(known.config.JSON, c.JSON) {
+			return nil, fmt.Errorf("source %s: %w; give one of them another `name`", c.Name, ErrClash)
+		}
+		return known, nil
+	}
+	if len(c.Destinations) == 0 {
+		return nil, fmt.Errorf("source %s has no destination", c.Name)
+	}
+	s := newSource(a.gateway, c, a.log)
+	a.sources[c.Name] = s
+	return s, nil
+}
+
+// LargestRecord is how large a body and its headers may be together for this
+// store; 0 means any size.
+func (a *App) LargestRecord() int64 {
+	if a.Store.Kind == kindLocal {
+		return MaxRecord
+	}
+	return 0
+}
+
+// Start opens the store, if this is the first configuration that uses it, and
+// makes the gateway work by this one.
+func (a *App) Start() error {
+	a.grace = a.gracePeriod()
+	if err := a.gateway.publish(a); err != nil {
+		return err
+	}
+	a.published = true
+	return nil
+}
+
+func (a *App) gracePeriod() time.Duration {
+	grace := defaultGrace
+	if app, err := a.ctx.AppIfConfigured("http"); err == nil {
+		if http, ok := app.(*caddyhttp.App); ok && http.GracePeriod > 0 {
+			grace = min(grace, time.Duration(http.GracePeriod))
+		}
+	}
+	return grace
+}
+
+// Stop withdraws this configuration. With no other one it waits for the
+// running attempts; what does not end in time is given back to the store.
+func (a *App) Stop() error {
+	if a.published {
+		a.published = false
+		a.gateway.withdraw(a)
+	}
+	return nil
+}
+
+// Cleanup releases the gateway; the last one to do so closes the store. It
+// also runs after a Provision or a Start that failed.
+func (a *App) Cleanup() error {
+	if a.key == "" {
+		return nil
+	}
+	err := a.Stop()
+	key := a.key
+	a.key = ""
+	if _, closeErr := pool.Delete(key); closeErr != nil {
+		err = errors.Join(err, fmt.Errorf("closing the store: %w", closeErr))
+	}
+	return err
+}
+
+// interface guards
+var (
+	_ caddy.App          = (*App)(nil)
+	_ caddy.Provisioner  = (*App)(nil)
+	_ caddy.Validator    = (*App)(nil)
+	_ caddy.CleanerUpper = (*App)(nil)
+)

@@ -1,0 +1,288 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-webhooks/caddy-webhooks/deliver"
+	"github.com/caddy-webhooks/caddy-webhooks/event"
+	"github.com/caddy-webhooks/caddy-webhooks/store"
+	"github.com/caddy-webhooks/caddy-webhooks/store/local"
+	"github.com/caddy-webhooks/caddy-webhooks/store/memory"
+)
+
+// pool has the gateway of every directory in use. It is the one place where
+// state outlives a configuration.
+var pool = caddy.NewUsagePool()
+
+// ErrMoved is returned by Start when the configuration names another store
+// while the present one holds undelivered events.
+var ErrMoved = errors.New("the present store still holds undelivered events")
+
+// lockWait is how long an opening store waits for another process to let go of
+// the directory: an upgrade's old process needs its grace period.
+const (
+	lockWait  = 10 * time.Second
+	lockRetry = 100 * time.Millisecond
+)
+
+// Gateway is what lives as long as some configuration uses its directory:
+// store, dispatcher and counts. Its methods are safe for concurrent use.
+type Gateway struct {
+	key     string
+	budget  Budget
+	metrics *metrics
+	live    atomic.Pointer[live]
+
+	// publishing holds one Start or Stop at a time.
+	publishing sync.Mutex
+	// generations are the configurations that have started, the newest last. It
+	// is the one that counts; the one before comes back if it is withdrawn, as
+	// Caddy does when another app fails to start.
+	generations []*App
+
+	mu     sync.Mutex
+	counts map[string]*Counts
+	meters map[event.Destination]*meter
+}
+
+// live is an open store and who delivers from it.
+type live struct {
+	store      store.Store
+	dispatcher *deliver.Dispatcher
+}
+
+func newGateway(key string) *Gateway {
+	g := &Gateway{key: key, counts: map[string]*Counts{}, meters: map[event.Destination]*meter{}}
+	g.metrics = newMetrics(g)
+	return g
+}
+
+// Running finds the gateway that works in this process, if there is one. Ask
+// anew for every request: a reload may have replaced it.
+func Running() (*Gateway, bool) {
+	var found *Gateway
+	pool.Range(func(_, value any) bool {
+		g, ok := value.(*Gateway)
+		if ok && g.live.Load() != nil {
+			found = g
+			return false
+		}
+		return true
+	})
+	return found, found != nil
+}
+
+// Store is the open store, to read from and to command.
+func (g *Gateway) Store() store.Store {
+	if l := g.live.Load(); l != nil {
+		return l.store
+	}
+	return nil
+}
+
+// Budget bounds the bodies that are being read.
+func (g *Gateway) Budget() *Budget { return &g.budget }
+
+// publish makes the gateway work by a configuration.
+func (g *Gateway) publish(a *App) error {
+	g.publishing.Lock()
+	defer g.publishing.Unlock()
+	if err := g.refuseMove(a); err != nil {
+		return err
+	}
+	l := g.live.Load()
+	if l == nil || len(g.generations) == 0 {
+		var err error
+		if l, err = g.open(a, l); err != nil {
+			return err
+		}
+	} else if before := g.generations[len(g.generations)-1]; storeChanged(before, a) {
+		a.log.Warn("settings of the store have changed; they hold after a restart")
+	}
+	g.budget.resize(a.MaxInflight)
+	g.generations = append(g.generations, a)
+	g.configure(l, a)
+	l.dispatcher.Start()
+	g.live.Store(l)
+	g.warnOrphans(l, a)
+	return nil
+}
+
+func storeChanged(before, now *App) bool {
+	return *before.Store != *now.Store || before.Retention != now.Retention ||
+		before.RetentionSize != now.RetentionSize || before.MaxBacklog != now.MaxBacklog
+}
+
+// refuseMove looks for another store of this process that still owes something.
+func (g *Gateway) refuseMove(a *App) error {
+	var err error
+	pool.Range(func(key, value any) bool {
+		other, ok := value.(*Gateway)
+		if !ok || other == g {
+			return true
+		}
+		if n := other.pending(); n > 0 {
+			err = fmt.Errorf("the store moves from %v to %s: %w (%d deliveries); let them finish or discard them "+
+				"(caddy webhooks sources shows them), or stop Caddy, move the directory, and start it with the new path",
+				key, g.key, ErrMoved, n)
+			a.log.Error("reload refused", "error", err)
+			return false
+		}
+		return true
+	})
+	return err
+}
+
+// pending counts the deliveries that wait.
+func (g *Gateway) pending() (n int64) {
+	l := g.live.Load()
+	if l == nil {
+		return 0
+	}
+	for _, d := range l.store.Stats().Destinations {
+		n += d.Count[event.Pending]
+	}
+	return n
+}
+
+// open gives the store and a dispatcher that has not started. was is what is
+// left of a time without any configuration, or nil.
+func (g *Gateway) open(a *App, was *live) (*live, error) {
+	var s store.Store
+	if was != nil {
+		s = was.store
+	} else {
+		var err error
+		if s, err = g.openStore(a); err != nil {
+			return nil, err
+		}
+	}
+	return &live{store: s, dispatcher: deliver.New(deliver.Options{
+		Queue: s, Logger: a.log,
+		Observe: deliver.Observer{Attempt: g.observeAttempt, Lag: g.metrics.observeLag},
+	})}, nil
+}
+
+func (g *Gateway) openStore(a *App) (store.Store, error) {
+	if a.Store.Kind == kindMemory {
+		a.log.Warn("events are kept in memory only: a restart loses everything that is not delivered")
+		return memory.New(memory.Options{MaxBacklog: a.MaxBacklog}), nil
+	}
+	o := local.Options{
+		Dir: a.Store.Path, Retention: time.Duration(a.Retention), RetentionSize: a.RetentionSize,
+		MaxBacklog: a.MaxBacklog, MinFree: a.Store.MinFree, Logger: a.log, ObserveSync: g.metrics.observeSync,
+	}
+	deadline := time.Now().Add(lockWait)
+	for said := false; ; said = true {
+		s, err := local.Open(o)
+		switch {
+		case err == nil:
+			return s, nil
+		case !errors.Is(err, local.ErrLocked) || !time.Now().Before(deadline):
+			return nil, err
+		case !said:
+			a.log.Info("waiting for another process to let go of the store", slog.Any("error", err))
+		}
+		if err := pause(a.ctx, lockRetry); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// configure hands the configuration's destinations to the dispatcher.
+func (g *Gateway) configure(l *live, a *App) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	targets := map[event.Destination]deliver.Target{}
+	for _, s := range a.sources {
+		for i, d := range s.config.Destinations {
+			targets[event.Destination{Source: s.config.Name, Name: d.Name}] = s.targets[i]
+		}
+	}
+	l.dispatcher.Configure(targets)
+}
+
+// warnOrphans tells of events that wait for a destination which is configured
+// no more.
+func (g *Gateway) warnOrphans(l *live, a *App) {
+	for _, d := range l.store.Stats().Destinations {
+		n := d.Count[event.Pending]
+		if n == 0 || a.has(d.Destination) {
+			continue
+		}
+		a.log.Warn("events wait for a destination that is not configured any more; they are kept, and not sent",
+			"source", d.Source, "destination", d.Name, "pending", n,
+			"hint", fmt.Sprintf("caddy webhooks move --source %s --destination %s --to <name>, or discard", d.Source, d.Name))
+	}
+}
+
+// has tells whether the configuration names the destination.
+func (a *App) has(d event.Destination) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s, ok := a.sources[d.Source]
+	return ok && slices.ContainsFunc(s.config.Destinations, func(c Destination) bool { return c.Name == d.Name })
+}
+
+// withdraw ends a configuration's time. The last one's end stops delivery.
+func (g *Gateway) withdraw(a *App) {
+	g.publishing.Lock()
+	defer g.publishing.Unlock()
+	at := slices.Index(g.generations, a)
+	if at < 0 {
+		return
+	}
+	newest := at == len(g.generations)-1
+	g.generations = slices.Delete(g.generations, at, at+1)
+	l := g.live.Load()
+	switch {
+	case l == nil:
+	case len(g.generations) == 0:
+		ctx, cancel := context.WithTimeout(context.Background(), a.grace)
+		defer cancel()
+		l.dispatcher.Stop(ctx)
+	case newest:
+		before := g.generations[len(g.generations)-1]
+		g.budget.resize(before.MaxInflight)
+		g.configure(l, before)
+	}
+}
+
+// Destruct closes the store, when no configuration uses it any more.
+func (g *Gateway) Destruct() error {
+	l := g.live.Swap(nil)
+	if l == nil {
+		return nil
+	}
+	return l.store.Close()
+}
+
+// present is the configuration that counts, or nil.
+func (g *Gateway) present() *App {
+	g.publishing.Lock()
+	defer g.publishing.Unlock()
+	if len(g.generations) == 0 {
+		return nil
+	}
+	return g.generations[len(g.generations)-1]
+}

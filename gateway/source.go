@@ -1,0 +1,156 @@
+package gateway
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/caddy-webhooks/caddy-webhooks/deliver"
+	"github.com/caddy-webhooks/caddy-webhooks/event"
+	"github.com/caddy-webhooks/caddy-webhooks/forward"
+	"github.com/caddy-webhooks/caddy-webhooks/store"
+)
+
+// SourceConfig is what a handler registers.
+type SourceConfig struct {
+	Name     string
+	Provider string
+	// JSON is the handler's configuration; equal ones are one source.
+	JSON         []byte
+	Destinations []Destination
+}
+
+// Destination is one `to` with its provisioned routes. Zero limits are defaults.
+type Destination struct {
+	Name   string
+	Routes caddyhttp.RouteList
+	// Server is the one in whose site the destination stands; may be nil.
+	Server                   *caddyhttp.Server
+	Concurrency, Attempts    int
+	Timeout, For             time.Duration
+	BackoffFirst, BackoffMax time.Duration
+	Never                    *[]int
+}
+
+func (d Destination) target(log *slog.Logger) deliver.Target {
+	never := deliver.DefaultNever()
+	if d.Never != nil {
+		never = *d.Never
+	}
+	return deliver.Target{
+		Policy: deliver.Policy{
+			Concurrency: d.Concurrency, Timeout: d.Timeout, For: d.For, Attempts: d.Attempts,
+			Backoff: deliver.Schedule{First: d.BackoffFirst, Max: d.BackoffMax}, Never: never,
+		}.WithDefaults(),
+		Forwarder: forward.New(d.Routes, forward.Options{Server: d.Server, Logger: log}),
+	}
+}
+
+// Source is a registered source of one configuration. Its counts are the
+// gateway's and outlive the configuration.
+type Source struct {
+	*Counts
+
+	gateway *Gateway
+	config  SourceConfig
+	names   []event.Destination
+	targets []deliver.Target
+	seconds prometheus.Observer
+}
+
+func newSource(g *Gateway, c SourceConfig, log *slog.Logger) *Source {
+	s := &Source{Counts: g.countsOf(c.Name), gateway: g, config: c, seconds: g.metrics.accept.WithLabelValues(c.Name)}
+	for _, d := range c.Destinations {
+		s.names = append(s.names, event.Destination{Source: c.Name, Name: d.Name})
+		s.targets = append(s.targets, d.target(log.With("source", c.Name, "destination", d.Name)))
+	}
+	return s
+}
+
+// Budget bounds the bodies that are being read, over all sources.
+func (s *Source) Budget() *Budget { return s.gateway.Budget() }
+
+// Open tells whether the store is open.
+func (s *Source) Open() bool { return s.gateway.live.Load() != nil }
+
+// Took records how long an accepted request took.
+func (s *Source) Took(d time.Duration) { s.seconds.Observe(d.Seconds()) }
+
+// Accept stores the event, and hands it to the dispatcher straight from memory
+// where that has room. Once begun it is not given up: whoever hung up sends
+// again, and then finds its claim.
+func (s *Source) Accept(ctx context.Context, e *event.Event, claim *store.Claim) (store.Receipt, error) {
+	l := s.gateway.live.Load()
+	if l == nil {
+		return store.Receipt{}, store.ErrClosed
+	}
+	owed := make([]store.Owed, len(s.names))
+	for i, d := range s.names {
+		owed[i] = store.Owed{Destination: d.Name, Lease: l.dispatcher.Reserve(d, e.Size())}
+	}
+	receipt, err := l.store.Accept(context.WithoutCancel(ctx), store.Admission{Event: e, Claim: claim, Owed: owed})
+	for i, o := range owed {
+		if o.Lease && !offered(l.dispatcher, receipt.Leases, o.Destination) {
+			l.dispatcher.Cancel(s.names[i], e.Size())
+		}
+	}
+	return receipt, err //nolint:wrapcheck // the store's sentinels are the answer
+}
+
+func offered(d *deliver.Dispatcher, leases []store.Lease, name string) bool {
+	for _, lease := range leases {
+		if lease.Destination.Name == name {
+			d.Offer(lease)
+			return true
+		}
+	}
+	return false
+}
+
+// Counts are one source's totals since the process started.
+type Counts struct {
+	Accepted, Filtered, Duplicates, Revived, Differs, Unidentified, Handshakes atomic.Uint64
+
+	mu          sync.Mutex
+	rejected    map[string]uint64
+	unavailable map[string]uint64
+}
+
+// Rejected counts a request that was refused, by reason, out of a closed set.
+func (c *Counts) Rejected(reason string) { c.count(&c.rejected, reason) }
+
+// Unavailable counts a request that was answered 503.
+func (c *Counts) Unavailable(reason string) { c.count(&c.unavailable, reason) }
+
+func (c *Counts) count(m *map[string]uint64, reason string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if *m == nil {
+		*m = map[string]uint64{}
+	}
+	(*m)[reason]++
+}
+
+// reasons gives copies of what was counted by reason.
+func (c *Counts) reasons() (rejected, unavailable map[string]uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return maps.Clone(c.rejected), maps.Clone(c.unavailable)
+}
+
+func (g *Gateway) countsOf(source string) *Counts {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	c := g.counts[source]
+	if c == nil {
+		c = new(Counts)
+		g.counts[source] = c
+	}
+	return c
+}

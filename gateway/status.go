@@ -1,0 +1,187 @@
+package gateway
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/caddy-webhooks/caddy-webhooks/deliver"
+	"github.com/caddy-webhooks/caddy-webhooks/event"
+	"github.com/caddy-webhooks/caddy-webhooks/store"
+)
+
+// The states of a destination.
+const (
+	Up       = "up"
+	Down     = "down"
+	Paused   = "paused"
+	Orphaned = "orphaned"
+)
+
+// downAfter is how many failures in a row make a destination count as down.
+const downAfter = 5
+
+// SourceStatus tells how a source is doing.
+type SourceStatus struct {
+	Name, Provider string
+	// Accepted, Duplicates and Rejected count since the process started.
+	Accepted, Duplicates, Rejected uint64
+	Destinations                   []DestinationStatus
+}
+
+// DestinationStatus tells how a destination is doing.
+type DestinationStatus struct {
+	Name string
+	// State is up, down, paused or orphaned. Down means that its last five or
+	// more attempts failed; it is still tried, at each event's own pace.
+	State         string
+	Count         map[event.State]int64
+	InFlight      int64
+	OldestPending time.Time
+	// Rate is the deliveries per second, over the last ten seconds.
+	Rate float64
+	// Failures counts the failed attempts since the last success, FailingSince
+	// is when the first was, and LastError is the last in words.
+	Failures     int
+	FailingSince time.Time
+	LastError    string
+	// Truncated counts 2xx answers that were cut short, which count as failures.
+	Truncated uint64
+	// Limit is how many attempts may run at once just now.
+	Limit int
+}
+
+// Sources tells how everything is doing: the configured sources and those of
+// which the store still has events, by name.
+func (g *Gateway) Sources() []SourceStatus {
+	l := g.live.Load()
+	if l == nil {
+		return nil
+	}
+	found := map[string]*SourceStatus{}
+	source := func(name string) *SourceStatus {
+		if found[name] == nil {
+			found[name] = g.sourceStatus(name)
+		}
+		return found[name]
+	}
+	lanes := map[event.Destination]deliver.Stats{}
+	for _, s := range l.dispatcher.Stats() {
+		lanes[s.Destination] = s
+	}
+	app, stored := g.present(), map[event.Destination]bool{}
+	for _, d := range l.store.Stats().Destinations {
+		stored[d.Destination] = true
+		s := source(d.Source)
+		s.Destinations = append(s.Destinations, g.destinationStatus(d, lanes[d.Destination], app))
+	}
+	for _, s := range app.list() {
+		status := source(s.config.Name)
+		status.Provider = s.config.Provider
+		for _, d := range s.names {
+			if !stored[d] {
+				status.Destinations = append(status.Destinations,
+					g.destinationStatus(store.DestinationStats{Destination: d}, lanes[d], app))
+			}
+		}
+	}
+	return sorted(found)
+}
+
+func sorted(found map[string]*SourceStatus) []SourceStatus {
+	list := make([]SourceStatus, 0, len(found))
+	for _, name := range slices.Sorted(maps.Keys(found)) {
+		slices.SortFunc(found[name].Destinations, func(a, b DestinationStatus) int { return cmp.Compare(a.Name, b.Name) })
+		list = append(list, *found[name])
+	}
+	return list
+}
+
+func (g *Gateway) sourceStatus(name string) *SourceStatus {
+	c := g.countsOf(name)
+	s := &SourceStatus{Name: name, Accepted: c.Accepted.Load() + c.Filtered.Load(), Duplicates: c.Duplicates.Load() + c.Revived.Load()}
+	rejected, _ := c.reasons()
+	for _, n := range rejected {
+		s.Rejected += n
+	}
+	return s
+}
+
+func (g *Gateway) destinationStatus(d store.DestinationStats, lane deliver.Stats, app *App) DestinationStatus {
+	s := DestinationStatus{
+		Name: d.Name, State: Up, Count: d.Count, InFlight: d.InFlight, OldestPending: d.OldestPending,
+		Rate: g.meterOf(d.Destination).rate(time.Now()), Failures: lane.Failures, FailingSince: lane.FailingSince,
+		LastError: lane.LastError, Truncated: lane.Truncated, Limit: lane.Limit,
+	}
+	switch {
+	case app == nil || !app.has(d.Destination):
+		s.State = Orphaned
+	case d.Paused:
+		s.State = Paused
+	case lane.Failures >= downAfter:
+		s.State = Down
+	}
+	return s
+}
+
+// list gives the configuration's sources; a nil one has none.
+func (a *App) list() []*Source {
+	if a == nil {
+		return nil
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Collect(maps.Values(a.sources))
+}
+
+// meter counts per second, over the last ten of them.
+type meter struct {
+	mu     sync.Mutex
+	second [meterSpan]int64
+	count  [meterSpan]int64
+}
+
+const meterSpan = 10
+
+func (m *meter) add(now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	at := now.Unix()
+	i := at % meterSpan
+	if m.second[i] != at {
+		m.second[i], m.count[i] = at, 0
+	}
+	m.count[i]++
+}
+
+func (m *meter) rate(now time.Time) float64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var n int64
+	for i, at := range m.second {
+		if now.Unix()-at < meterSpan {
+			n += m.count[i]
+		}
+	}
+	return float64(n) / meterSpan
+}
+
+func (g *Gateway) meterOf(d event.Destination) *meter {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	m := g.meters[d]
+	if m == nil {
+		m = new(meter)
+		g.meters[d] = m
+	}
+	return m
+}
+
+func (g *Gateway) observeAttempt(d event.Destination, v event.Verdict, took time.Duration) {
+	if v == event.Done {
+		g.meterOf(d).add(time.Now())
+	}
+	g.metrics.observeAttempt(d, v, took)
+}
