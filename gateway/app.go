@@ -77,7 +77,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return fmt.Errorf("preparing the gateway: %w", err)
 	}
-	a.key, a.gateway = key, value.(*Gateway) //nolint:forcetypeassert,errcheck // nothing else is in our pool
+	a.key, a.gateway = key, value.(*Gateway) //nolint:forcetypeassert // nothing else is in our pool
 	if err := ctx.GetMetricsRegistry().Register(a.gateway.metrics); err != nil {
 		if !errors.As(err, new(prometheus.AlreadyRegisteredError)) {
 			return fmt.Errorf("registering metrics: %w", err)

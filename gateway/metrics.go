@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"maps"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -101,10 +102,7 @@ func gauge(out chan<- prometheus.Metric, d *prometheus.Desc, value float64, labe
 func (m *metrics) collectSources(out chan<- prometheus.Metric) {
 	g := m.gateway
 	g.mu.Lock()
-	counts := make(map[string]*Counts, len(g.counts))
-	for name, c := range g.counts {
-		counts[name] = c
-	}
+	counts := maps.Clone(g.counts)
 	g.mu.Unlock()
 	counter := func(d *prometheus.Desc, n uint64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), labels...)
