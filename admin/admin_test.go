@@ -1,0 +1,239 @@
+package admin
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-webhooks/caddy-webhooks/event"
+	"github.com/caddy-webhooks/caddy-webhooks/gateway"
+	"github.com/caddy-webhooks/caddy-webhooks/store"
+	"github.com/caddy-webhooks/caddy-webhooks/store/memory"
+)
+
+// fake is a gateway whose store is real.
+type fake struct{ s store.Store }
+
+func (f fake) Store() store.Store { return f.s }
+
+func (f fake) Sources() []gateway.SourceStatus {
+	return []gateway.SourceStatus{{
+		Name: "shop", Provider: "stripe", Accepted: 3, Destinations: []gateway.DestinationStatus{{
+			Name: "default", State: gateway.Up, Count: map[event.State]int64{event.Pending: 2}, OldestPending: time.Unix(1_795_000_000, 0),
+		}},
+	}}
+}
+
+// api is the API over a store with three events, the last of type "b".
+func api(t *testing.T) (API, []store.Receipt) {
+	t.Helper()
+	s := memory.New(memory.Options{})
+	t.Cleanup(func() { _ = s.Close() })
+	var receipts []store.Receipt
+	for i, kind := range []string{"a", "a", "b"} {
+		r, err := s.Accept(t.Context(), store.Admission{
+			Event: &event.Event{
+				Source: "shop", Provider: "stripe", ProviderID: fmt.Sprint("evt_", i), Type: kind, Received: time.Now(),
+				Method: "POST", URI: "/hook?token=t0ps3cret&x=%zz", Proof: []string{"X-Billing-Key"},
+				Header: http.Header{
+					"Stripe-Signature": {"t=1,v1=t0ps3cret"}, "X-Billing-Key": {"t0ps3cret"}, "Authorization": {"Bearer t0ps3cret"},
+					"Cookie": {"s=t0ps3cret"}, "X-Multi": {"a", "b"},
+				},
+				Body: []byte("{\"n\":1}\xff"),
+			},
+			Owed: []store.Owed{{Destination: "default"}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		receipts = append(receipts, r)
+	}
+	return API{running: func() (Gateway, bool) { return fake{s}, true }}, receipts
+}
+
+// call makes a request to whichever route has the longest matching pattern.
+func call(t *testing.T, a API, method, target, body string) (int, string, http.Header) {
+	t.Helper()
+	var handler caddy.AdminHandler
+	longest := -1
+	path, _, _ := strings.Cut(target, "?")
+	for _, r := range a.Routes() {
+		if (path == r.Pattern || strings.HasSuffix(r.Pattern, "/") && strings.HasPrefix(path, r.Pattern)) && len(r.Pattern) > longest {
+			handler, longest = r.Handler, len(r.Pattern)
+		}
+	}
+	w := httptest.NewRecorder()
+	err := handler.ServeHTTP(w, httptest.NewRequest(method, target, strings.NewReader(body)))
+	var refused caddy.APIError
+	if errors.As(err, &refused) {
+		return refused.HTTPStatus, refused.Err.Error(), w.Header()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w.Code, w.Body.String(), w.Header()
+}
+
+func TestEventsAreFilteredAndPaged(t *testing.T) {
+	t.Parallel()
+	a, receipts := api(t)
+	for query, want := range map[string]int{
+		"": 3, "type=a": 2, "type=b": 1, "id=evt_1": 1, "id=" + receipts[0].ID.String(): 1, "source=shop": 3, "source=other": 0,
+		"state=pending": 3, "state=dead": 0, "destination=default": 3, "destination=x": 0, "q=evt_2": 1, "since=-1h": 3,
+		"until=-1h": 0, "since=2020-01-01T00:00:00Z&type=a": 2, "since=-7d": 3,
+	} {
+		status, text, _ := call(t, a, "GET", "/webhooks/events?"+query, "")
+		var v eventsJSON
+		if err := json.Unmarshal([]byte(text), &v); err != nil || status != 200 || len(v.Events) != want {
+			t.Errorf("%s: %d, %d events, %v; want %d", query, status, len(v.Events), err, want)
+		}
+	}
+	seen, next := map[string]bool{}, ""
+	for range 4 {
+		target := "/webhooks/events?limit=1"
+		if next != "" {
+			target += "&cursor=" + next
+		}
+		_, text, _ := call(t, a, "GET", target, "")
+		var v eventsJSON
+		if err := json.Unmarshal([]byte(text), &v); err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range v.Events {
+			seen[e.Event] = true
+		}
+		if next = v.Next; next == "" {
+			break
+		}
+	}
+	if len(seen) != 3 {
+		t.Errorf("%d of 3 events were seen page by page", len(seen))
+	}
+}
+
+func TestWhatCannotBeAskedIsRefusedWithTheReason(t *testing.T) {
+	t.Parallel()
+	a, receipts := api(t)
+	one := "/webhooks/events/" + receipts[0].ID.String()
+	for _, c := range []struct {
+		method, target, body string
+		status               int
+		says                 string
+	}{
+		{"GET", "/webhooks/events?colour=red", "", 400, "colour"},
+		{"GET", "/webhooks/events?state=lost", "", 400, "pending"},
+		{"GET", "/webhooks/events?limit=0", "", 400, "1000"},
+		{"GET", "/webhooks/events?limit=1&limit=2", "", 400, "more than once"},
+		{"GET", "/webhooks/events?since=yesterday", "", 400, "-2h"},
+		{"GET", "/webhooks/events?cursor=!", "", 400, "next"},
+		{"GET", "/webhooks/events?type=", "", 400, "empty"},
+		{"POST", "/webhooks/events", "", 405, "GET"},
+		{"POST", "/webhooks/sources", "", 405, "GET"},
+		{"GET", one + "/replay", "", 405, "POST"},
+		{"GET", "/webhooks/events/nonsense", "", 404, "nonsense"},
+		{"GET", "/webhooks/events/01890a5d-ac96-774b-bcce-b302099a8057", "", 404, "no such event"},
+		{"POST", one + "/explode", "", 404, "explode"},
+		{"GET", one + "?body=all", "", 400, "raw"},
+		{"POST", one + "/replay", `{"destinatoin":"x"}`, 400, "destination"},
+		{"POST", one + "/replay?destination=nobody", "", 404, "nobody"},
+	} {
+		status, text, _ := call(t, a, c.method, c.target, c.body)
+		if status != c.status || !strings.Contains(text, c.says) {
+			t.Errorf("%s %s: %d %q, want %d and %q", c.method, c.target, status, text, c.status, c.says)
+		}
+	}
+}
+
+func TestNoSecretIsShown(t *testing.T) {
+	t.Parallel()
+	a, receipts := api(t)
+	_, text, _ := call(t, a, "GET", "/webhooks/events/"+receipts[0].ID.String(), "")
+	if strings.Contains(text, "t0ps3cret") {
+		t.Errorf("a secret is shown:\n%s", text)
+	}
+	var v struct {
+		Headers map[string][]string
+		Body    string
+		URI     string
+	}
+	if err := json.Unmarshal([]byte(text), &v); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(v.Headers["X-Multi"], ","); got != "a,b" {
+		t.Errorf("X-Multi is %q", got)
+	}
+	if b, err := base64.StdEncoding.DecodeString(v.Body); err != nil || string(b) != "{\"n\":1}\xff" {
+		t.Errorf("body %q, %v", b, err)
+	}
+	if v.URI != "/hook?token="+masked+"&x=%zz" {
+		t.Errorf("URI %q", v.URI)
+	}
+	status, raw, h := call(t, a, "GET", "/webhooks/events/"+receipts[0].ID.String()+"?body=raw", "")
+	if status != 200 || raw != "{\"n\":1}\xff" || h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Content-Type") != "application/octet-stream" {
+		t.Errorf("raw: %d %q %v", status, raw, h)
+	}
+}
+
+func TestReplayAndDiscardActOnOneEvent(t *testing.T) {
+	t.Parallel()
+	a, receipts := api(t)
+	one := "/webhooks/events/" + receipts[0].ID.String()
+	if status, text, _ := call(t, a, "POST", one+"/discard", `{"destination":"default"}`); status != 200 || !strings.Contains(text, `"changed":["default"]`) {
+		t.Fatalf("discard: %d %s", status, text)
+	}
+	_, text, _ := call(t, a, "GET", "/webhooks/events?state=discarded", "")
+	if !strings.Contains(text, receipts[0].ID.String()) {
+		t.Errorf("not discarded: %s", text)
+	}
+	if status, text, _ := call(t, a, "POST", one+"/replay", ""); status != 200 || !strings.Contains(text, `"changed":["default"]`) {
+		t.Fatalf("replay: %d %s", status, text)
+	}
+	_, text, _ = call(t, a, "GET", "/webhooks/events?state=pending", "")
+	if !strings.Contains(text, receipts[0].ID.String()) {
+		t.Errorf("not pending again: %s", text)
+	}
+}
+
+func TestWithoutAGatewayTheAPISaysSo(t *testing.T) {
+	t.Parallel()
+	a := API{running: func() (Gateway, bool) { return nil, false }}
+	if status, text, _ := call(t, a, "GET", "/webhooks/sources", ""); status != 404 || !strings.Contains(text, "webhooks directive") {
+		t.Errorf("%d %q", status, text)
+	}
+}
+
+func TestSourcesHaveTheContractsFields(t *testing.T) {
+	t.Parallel()
+	a, _ := api(t)
+	_, text, _ := call(t, a, "GET", "/webhooks/sources", "")
+	var v struct{ Sources []map[string]any }
+	if err := json.Unmarshal([]byte(text), &v); err != nil || len(v.Sources) != 1 {
+		t.Fatalf("%s, %v", text, err)
+	}
+	for _, field := range []string{"name", "provider", "destinations", "accepted", "duplicates", "rejected"} {
+		if _, ok := v.Sources[0][field]; !ok {
+			t.Errorf("a source lacks %s", field)
+		}
+	}
+	list, ok := v.Sources[0]["destinations"].([]any)
+	if !ok || len(list) != 1 {
+		t.Fatalf("destinations: %v", v.Sources[0]["destinations"])
+	}
+	d, ok := list[0].(map[string]any)
+	if !ok {
+		t.Fatalf("destination: %v", list[0])
+	}
+	for _, field := range []string{"name", "state", "pending", "delivered", "dead", "discarded", "filtered", "oldest_pending", "rate"} {
+		if _, ok := d[field]; !ok {
+			t.Errorf("a destination lacks %s", field)
+		}
+	}
+}

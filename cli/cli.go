@@ -1,0 +1,133 @@
+// Package cli is `caddy webhooks …`: an operator's commands over the running
+// Caddy's admin API, and `send`, which signs and posts webhooks as a provider
+// would.
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"os/user"
+	"strings"
+	"time"
+
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	"github.com/spf13/cobra"
+)
+
+func init() {
+	caddycmd.RegisterCommand(caddycmd.Command{
+		Name:  "webhooks",
+		Usage: "<command>",
+		Short: "Shows and steers the webhook gateway",
+		Long: `
+Shows what the webhook gateway of the running Caddy has stored, sends events
+again or gives them up, and sends test webhooks as a provider would.
+
+All commands but send and providers talk to the admin endpoint of the running
+Caddy. Its address is taken from --address, else from the configuration that
+--config names, else it is the default.
+`,
+		CobraFunc: func(cmd *cobra.Command) {
+			cmd.PersistentFlags().StringP("address", "", "", "Address of the admin endpoint, if different from the config's")
+			cmd.PersistentFlags().StringP("config", "c", "", "Configuration file that names the admin endpoint")
+			cmd.PersistentFlags().StringP("adapter", "a", "", "Name of the config adapter")
+			cmd.PersistentFlags().BoolP("json", "", false, "Print JSON as the API answers it")
+			cmd.AddCommand(sourcesCommand(), eventsCommand(), showCommand(), replayCommand(), discardCommand(),
+				sendCommand(), providersCommand())
+		},
+	})
+}
+
+// client talks to the admin API.
+type client struct {
+	address string
+	json    bool
+	out     io.Writer
+	now     func() time.Time
+	// request makes one request; a test may replace it.
+	request func(address, method, uri string, h http.Header, body io.Reader) (*http.Response, error)
+}
+
+// newClient reads the common flags.
+func newClient(cmd *cobra.Command) (*client, error) {
+	flags := caddycmd.Flags{FlagSet: cmd.Flags()}
+	address, err := caddycmd.DetermineAdminAPIAddress(flags.String("address"), nil, flags.String("config"), flags.String("adapter"))
+	if err != nil {
+		return nil, fmt.Errorf("finding the admin endpoint: %w", err)
+	}
+	return &client{address: address, json: flags.Bool("json"), out: cmd.OutOrStdout(), now: time.Now, request: caddycmd.AdminAPIRequest}, nil
+}
+
+// run wraps a command that needs the running Caddy. An error is printed once,
+// in words, and the exit code is 1.
+func run(f func(c *client, cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		cmd.SilenceUsage = true
+		c, err := newClient(cmd)
+		if err != nil {
+			return err
+		}
+		return f(c, cmd, args)
+	}
+}
+
+// call makes one request and decodes its answer into v; with --json the answer
+// is printed instead, and printed is true.
+func (c *client) call(method, path string, q url.Values, body io.Reader, v any) (printed bool, err error) {
+	uri := path
+	if len(q) > 0 {
+		uri += "?" + q.Encode()
+	}
+	h := http.Header{"Webhooks-Who": {whoAmI()}}
+	if body != nil {
+		h.Set("Content-Type", "application/json")
+	}
+	resp, err := c.request(c.address, method, uri, h, body)
+	if err != nil {
+		return false, explain(c.address, err)
+	}
+	defer resp.Body.Close() //nolint:errcheck // it was read
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return false, fmt.Errorf("reading the answer: %w", err)
+	}
+	if c.json {
+		_, err = c.out.Write(text)
+		return true, err
+	}
+	if err := json.Unmarshal(text, v); err != nil {
+		return false, fmt.Errorf("reading the answer: %w", err)
+	}
+	return false, nil
+}
+
+// explain puts an error of the admin endpoint into an operator's words.
+func explain(address string, err error) error {
+	text := err.Error()
+	switch {
+	case strings.Contains(text, "connection refused"), strings.Contains(text, "no such file"):
+		return fmt.Errorf("no Caddy answers at %s: is it running? --address names another endpoint", address)
+	case strings.Contains(text, "no gateway is running"):
+		return errors.New("the running Caddy has no webhooks directive in its configuration")
+	case strings.Contains(text, "HTTP 404"):
+		return fmt.Errorf("not found: %w", err)
+	}
+	return err
+}
+
+// whoAmI names the person for the journal.
+func whoAmI() string {
+	name := "somebody"
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	if host, err := os.Hostname(); err == nil {
+		name += "@" + host
+	}
+	return "cli " + name
+}
