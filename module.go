@@ -14,7 +14,9 @@ package webhooks
 
 import (
 	// The rooms register themselves.
+	_ "github.com/caddy-webhooks/caddy-webhooks/admin"
 	_ "github.com/caddy-webhooks/caddy-webhooks/caddyfile"
+	_ "github.com/caddy-webhooks/caddy-webhooks/cli"
 	_ "github.com/caddy-webhooks/caddy-webhooks/gateway"
 	_ "github.com/caddy-webhooks/caddy-webhooks/handler"
 )

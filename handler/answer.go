@@ -1,0 +1,104 @@
+package handler
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-webhooks/caddy-webhooks/gateway"
+	"github.com/caddy-webhooks/caddy-webhooks/store"
+	"github.com/caddy-webhooks/caddy-webhooks/verify"
+)
+
+// The headers of an answer, and the words in the first.
+const (
+	headerStatus  = "Webhook-Status"
+	headerEventID = "Webhook-Event-Id"
+
+	rejected    = "rejected"
+	unavailable = "unavailable"
+	handshake   = "handshake"
+)
+
+// retryAfter is what a provider is asked to wait, in seconds. Providers that
+// heed it come back soon enough; a full disk does not need them every second.
+const retryAfter = 30
+
+// statusOf is the one place where an error becomes a status. Whatever is our
+// own fault is 503, so that the provider tries again.
+func statusOf(err error) int {
+	var status caddyhttp.HandlerError
+	switch {
+	case errors.Is(err, verify.ErrMethod):
+		return http.StatusMethodNotAllowed
+	case errors.Is(err, verify.ErrRejected):
+		return http.StatusUnauthorized
+	case errors.Is(err, errTooLarge), errors.Is(err, store.ErrTooLarge):
+		return http.StatusRequestEntityTooLarge
+	case errors.Is(err, errIncomplete):
+		return http.StatusRequestTimeout
+	case errors.As(err, &status) && status.StatusCode >= 400:
+		return status.StatusCode
+	}
+	return http.StatusServiceUnavailable
+}
+
+// reasonOf gives the metrics' word for an error.
+func reasonOf(err error) string {
+	var status caddyhttp.HandlerError
+	switch {
+	case errors.Is(err, verify.ErrRejected):
+		return verify.Reason(err)
+	case errors.Is(err, errTooLarge), errors.Is(err, store.ErrTooLarge):
+		return "too_large"
+	case errors.Is(err, errIncomplete):
+		return "incomplete"
+	case errors.Is(err, gateway.ErrInflight):
+		return "inflight"
+	case errors.As(err, &status) && status.StatusCode >= 400:
+		return "body"
+	}
+	return store.Reason(err)
+}
+
+// refuse answers an error, and counts it.
+func (h *Handler) refuse(w http.ResponseWriter, err error) {
+	status, word := statusOf(err), rejected
+	if status >= 500 {
+		word = unavailable
+		h.source.Unavailable(reasonOf(err))
+		w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
+	} else {
+		h.source.Rejected(reasonOf(err))
+	}
+	if status == http.StatusMethodNotAllowed {
+		w.Header().Set("Allow", strings.Join(h.verifier.Load().Methods(), ", "))
+	}
+	if errors.Is(err, errIncomplete) || errors.Is(err, errTooLarge) {
+		w.Header().Set("Connection", "close") // the rest of the body is not waited for
+	}
+	w.Header().Set(headerStatus, word)
+	w.WriteHeader(status)
+}
+
+// reply writes an answer to the provider. What it echoes is a stranger's, so
+// no browser may take it for anything but what it is called.
+func reply(w http.ResponseWriter, word string, a verify.Answer) {
+	header := w.Header()
+	header.Set(headerStatus, word)
+	if a.Type != "" {
+		header.Set("Content-Type", a.Type)
+	}
+	if a.Body != "" {
+		header.Set("X-Content-Type-Options", "nosniff")
+		header.Set("Content-Length", strconv.Itoa(len(a.Body)))
+	}
+	w.WriteHeader(a.Status)
+	if a.Body != "" {
+		_, _ = io.WriteString(w, a.Body) //nolint:errcheck // the event is stored; whoever hung up asks again
+	}
+}

@@ -1,0 +1,133 @@
+package handler
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-webhooks/caddy-webhooks/verify"
+)
+
+// secrets are a source's keys: those known when the configuration loads, and
+// those that each request brings.
+type secrets struct {
+	// fixed have been resolved; perRequest are still placeholders.
+	fixed      []verify.Secret
+	perRequest []string
+	// literal tells that one stands in the configuration itself.
+	literal bool
+
+	// texts are the configured forms of fixed, files tells that one is in a file.
+	texts []string
+	files bool
+
+	mu     sync.Mutex
+	looked time.Time
+}
+
+var placeholder = regexp.MustCompile(`\{([^{}\s]+)\}`)
+
+// newSecrets resolves what can be resolved. It refuses an empty or unset value
+// and a placeholder that nothing fills: either would be a key that everybody
+// knows.
+func newSecrets(texts []string) (*secrets, error) {
+	s := new(secrets)
+	for i, text := range texts {
+		kind, err := kindOf(text)
+		if err != nil {
+			return nil, fmt.Errorf("secret %d: %w", i+1, err)
+		}
+		if kind == "request" {
+			s.perRequest = append(s.perRequest, text)
+			continue
+		}
+		s.literal = s.literal || kind == "literal"
+		s.files = s.files || strings.Contains(text, "{file.")
+		s.texts = append(s.texts, text)
+	}
+	var err error
+	s.fixed, err = resolve(s.texts)
+	return s, err
+}
+
+// kindOf tells when a secret can be resolved.
+func kindOf(text string) (string, error) {
+	kind := "literal"
+	for _, m := range placeholder.FindAllStringSubmatch(text, -1) {
+		switch name := m[1]; {
+		case strings.HasPrefix(name, "http."), strings.HasPrefix(name, "vars."):
+			return "request", nil
+		case strings.HasPrefix(name, "env."), strings.HasPrefix(name, "file."), strings.HasPrefix(name, "system."):
+			kind = "fixed"
+		default:
+			return "", fmt.Errorf("nothing fills {%s}; a secret may come from {env.…}, {file.…}, {system.…}, {http.…} or {vars.…}", name)
+		}
+	}
+	return kind, nil
+}
+
+var errEmpty = errors.New("is empty or not set")
+
+// resolve gives the values of texts.
+func resolve(texts []string) ([]verify.Secret, error) {
+	var list []verify.Secret
+	for i, text := range texts {
+		value, err := caddy.NewReplacer().ReplaceOrErr(text, true, true)
+		if err != nil || strings.TrimSpace(value) == "" {
+			// Caddy's error names the placeholder, never a value.
+			return nil, fmt.Errorf("secret %d (%s) %w", i+1, shown(text), errEmpty)
+		}
+		list = append(list, verify.NewSecret(value))
+	}
+	return list, nil
+}
+
+// shown is a secret's configured form without anything literal.
+func shown(text string) string {
+	if names := placeholder.FindAllString(text, -1); len(names) > 0 {
+		return strings.Join(names, "")
+	}
+	return "a literal"
+}
+
+// own resolves the secrets that a request brings; an empty one is no secret.
+func (s *secrets) own(repl *caddy.Replacer) []verify.Secret {
+	var list []verify.Secret
+	for _, text := range s.perRequest {
+		value, err := repl.ReplaceOrErr(text, false, false)
+		if err == nil {
+			value = strings.TrimSpace(value)
+		}
+		list = append(list, verify.NewSecret(value))
+	}
+	return list
+}
+
+// lookAgain is how often files are read again, at most.
+const lookAgain = time.Second
+
+// reread reads secrets in files again. changed tells whether one is different;
+// an error leaves the old ones standing.
+func (s *secrets) reread(now time.Time) (fresh []verify.Secret, changed bool, err error) {
+	if !s.files {
+		return nil, false, nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now.Sub(s.looked).Abs() < lookAgain {
+		return nil, false, nil
+	}
+	s.looked = now
+	fresh, err = resolve(s.texts)
+	if err != nil || slices.Equal(fresh, s.fixed) {
+		return nil, false, err
+	}
+	s.fixed = fresh
+	return fresh, true, nil
+}

@@ -1,0 +1,267 @@
+package handler
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-webhooks/caddy-webhooks/dedup"
+	"github.com/caddy-webhooks/caddy-webhooks/event"
+	"github.com/caddy-webhooks/caddy-webhooks/store"
+	"github.com/caddy-webhooks/caddy-webhooks/verify"
+)
+
+// ServeHTTP takes one webhook in. It writes every answer itself and returns
+// nil: an error would go through handle_errors, and a friendly error page with
+// status 200 would lose the event.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
+	began := h.now()
+	in := h.arrive(r)
+	share := &budget{Budget: h.source.Budget()}
+	defer share.free()
+	word, answer, err := h.take(w, in, share)
+	if err != nil {
+		h.logRefusal(in, err)
+		h.refuse(w, err)
+		return nil
+	}
+	if !in.receipt.ID.IsZero() {
+		w.Header().Set(headerEventID, in.receipt.ID.String())
+	}
+	reply(w, word, answer)
+	h.source.Took(h.now().Sub(began))
+	return nil
+}
+
+// arrival is one request on its way in.
+type arrival struct {
+	r *http.Request
+	// original is the request as Caddy received it: what was signed.
+	original *http.Request
+	repl     *caddy.Replacer
+	checked  verify.Request
+	verdict  verify.Verdict
+	receipt  store.Receipt
+}
+
+func (h *Handler) arrive(r *http.Request) *arrival {
+	in := &arrival{r: r, original: r}
+	if o, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
+		in.original = &o
+	}
+	in.repl, _ = r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	if in.repl == nil {
+		in.repl = caddy.NewReplacer()
+	}
+	in.checked = verify.Request{Method: r.Method, Header: r.Header}
+	return in
+}
+
+// take is the way of one webhook: method and headers, body, handshakes, proof,
+// name, store.
+func (h *Handler) take(w http.ResponseWriter, in *arrival, share *budget) (word string, a verify.Answer, err error) {
+	v := h.verifier.Load()
+	early := v.Precheck(in.r.Method, in.r.Header)
+	if early != nil && !v.Greets(false) {
+		return "", a, early
+	}
+	if !h.source.Open() {
+		return "", a, store.ErrClosed
+	}
+	if in.checked.Body, err = readBody(w, in.r, h.maxBody, share); err != nil {
+		return "", a, err
+	}
+	received := h.now()
+	if a, name, ok := h.greet(v, in, false); ok {
+		return name, a, nil
+	}
+	if early != nil {
+		return "", a, early
+	}
+	if err := h.prove(v, in); err != nil {
+		return "", a, err
+	}
+	if a, name, ok := h.greet(v, in, true); ok {
+		return name, a, nil
+	}
+	if err := h.store(in, received); err != nil {
+		return "", a, err
+	}
+	return in.receipt.Result.String(), h.success, nil
+}
+
+// greet answers a handshake.
+func (h *Handler) greet(v *verify.Verifier, in *arrival, signed bool) (verify.Answer, string, bool) {
+	if !v.Greets(signed) {
+		return verify.Answer{}, "", false
+	}
+	h.addURL(in)
+	a, name, ok := v.Greet(&in.checked, signed)
+	if !ok {
+		return a, "", false
+	}
+	h.source.Handshakes.Add(1)
+	h.log.Info("handshake answered", "handshake", name)
+	return a, handshake, true
+}
+
+// addURL fills in what only some schemes need.
+func (h *Handler) addURL(in *arrival) {
+	if in.checked.Query != nil {
+		return
+	}
+	in.checked.Query = in.original.URL.Query()
+	in.checked.URL = h.From.URL
+	if in.checked.URL == "" {
+		scheme := "http://"
+		if in.r.TLS != nil {
+			scheme = "https://"
+		}
+		in.checked.URL = scheme + in.original.Host + in.original.RequestURI
+	}
+}
+
+// prove verifies the sender. Secrets in files are read again when one has
+// failed, at most once a second.
+func (h *Handler) prove(v *verify.Verifier, in *arrival) error {
+	h.addURL(in)
+	own := h.secrets.own(in.repl)
+	var err error
+	in.verdict, err = v.Verify(&in.checked, h.now(), own...)
+	if !errors.Is(err, verify.ErrMismatch) {
+		return err
+	}
+	fresh, changed, rereadErr := h.secrets.reread(h.now())
+	if rereadErr != nil {
+		h.log.Error("a secret's file changed for the worse; the old secret stays in use", "error", rereadErr)
+	}
+	if !changed {
+		return err
+	}
+	v, compileErr := h.compile(fresh)
+	if compileErr != nil {
+		h.log.Error("a secret's file changed for the worse; the old secret stays in use", "error", compileErr)
+		return err
+	}
+	h.log.Info("a secret's file has changed; the new secret is in use")
+	h.verifier.Store(v)
+	in.verdict, err = v.Verify(&in.checked, h.now(), own...)
+	return err
+}
+
+// store names the event and stores it.
+func (h *Handler) store(in *arrival, received time.Time) error {
+	message := dedup.Message{Header: in.r.Header, Query: in.checked.Query, Body: in.checked.Body}
+	scope := []string{h.Name}
+	if in.verdict.Secret >= len(h.secrets.texts) {
+		scope = append(scope, in.verdict.Digest) // a tenant's own secret: tenants cannot claim each other's IDs
+	}
+	id, named := dedup.Identify(scope, h.ids, message)
+	e := h.event(in, received)
+	e.ProviderID, e.Type = id.ProviderID, dedup.Value(h.typ, message)
+	var claim *store.Claim
+	switch {
+	case h.DedupOff:
+	case named:
+		claim = &store.Claim{Key: id.Key, Digest: dedup.Digest(e.Body), Window: h.window}
+	default:
+		h.source.Unidentified.Add(1)
+	}
+	receipt, err := h.source.Accept(in.r.Context(), e, claim)
+	if err != nil {
+		return err //nolint:wrapcheck // statusOf decides by the store's sentinels
+	}
+	in.receipt = receipt
+	h.note(in, e)
+	return nil
+}
+
+// note counts and logs what became of an event.
+func (h *Handler) note(in *arrival, e *event.Event) {
+	in.repl.Set("webhooks.source", h.Name)
+	in.repl.Set("webhooks.id", e.ProviderID)
+	in.repl.Set("webhooks.event", in.receipt.ID.String())
+	switch in.receipt.Result {
+	case store.Accepted:
+		h.source.Accepted.Add(1)
+	case store.Filtered:
+		h.source.Filtered.Add(1)
+	case store.Revived:
+		h.source.Revived.Add(1)
+		h.log.Info("the provider sent a dead event again; it is pending again", "event", in.receipt.ID.String(), "id", e.ProviderID)
+	case store.Duplicate:
+		h.source.Duplicates.Add(1)
+		h.log.Debug("duplicate", "event", in.receipt.ID.String(), "id", e.ProviderID,
+			"hint", "to send it to the application again: caddy webhooks replay "+in.receipt.ID.String())
+	}
+	if in.receipt.Differs {
+		h.source.Differs.Add(1)
+		if n, ok := h.sayDiff.allow(h.now(), time.Minute); ok {
+			h.log.Warn("a duplicate has another body than the first: is the event ID chosen well?",
+				"event", in.receipt.ID.String(), "id", e.ProviderID, "more", n)
+		}
+	}
+}
+
+// event makes the event of a proven request.
+func (h *Handler) event(in *arrival, received time.Time) *event.Event {
+	r := in.r
+	e := &event.Event{
+		Source: h.Name, Provider: h.record.Name, Secret: in.verdict.Digest, Received: received,
+		Method: r.Method, URI: target(r), OriginalURI: target(in.original), Proto: r.Proto, Host: r.Host,
+		TLS: r.TLS != nil, RemoteAddr: r.RemoteAddr, Header: maps.Clone(r.Header), Body: in.checked.Body,
+		Proof: h.verifier.Load().SecretHeaders(),
+	}
+	stripOurs(e.Header)
+	e.ClientIP, _ = caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
+	e.TrustedProxy, _ = caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool)
+	return e
+}
+
+// target is the request target, escapes untouched.
+func target(r *http.Request) string {
+	if r.RequestURI != "" {
+		return r.RequestURI
+	}
+	return r.URL.RequestURI()
+}
+
+// stripOurs removes what only the gateway may say to the application.
+func stripOurs(h http.Header) {
+	for name := range h {
+		switch name {
+		case "Webhook-Event-Id", "Webhook-Attempt", "Webhook-Received", "Webhook-Replay", headerStatus:
+			delete(h, name)
+		default:
+			if strings.HasPrefix(name, "Webhook-Original-") {
+				delete(h, name)
+			}
+		}
+	}
+}
+
+// logRefusal says why, in words for an operator; under a flood only now and then.
+func (h *Handler) logRefusal(in *arrival, err error) {
+	n, ok := h.say.allow(h.now(), time.Second)
+	if !ok {
+		return
+	}
+	attrs := []any{"status", statusOf(err), "remote", in.r.RemoteAddr, "method", in.r.Method, "uri", in.original.URL.Path, "more", n}
+	switch {
+	case errors.Is(err, verify.ErrRejected):
+		why := h.verifier.Load().Explain(&in.checked, err, h.now(), nil)
+		h.log.Warn("request refused", append(attrs, "reason", verify.Reason(err), "why", why)...)
+	case statusOf(err) >= 500:
+		h.log.Error("request answered 503; the provider is asked to try again", append(attrs, "reason", reasonOf(err), "error", err)...)
+	case errors.Is(err, context.Canceled):
+		h.log.Debug("request broken off", attrs...)
+	default:
+		h.log.Warn("request refused", append(attrs, "reason", reasonOf(err), "error", err)...)
+	}
+}
