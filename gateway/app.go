@@ -67,7 +67,11 @@ func (a *App) Provision(ctx caddy.Context) error {
 	a.ctx, a.log, a.sources = ctx, ctx.Slogger(), map[string]*Source{}
 	key := kindMemory
 	if a.Store.Kind == kindLocal {
-		dir, err := filepath.Abs(a.Store.Path)
+		path, err := caddy.NewReplacer().ReplaceOrErr(a.Store.Path, true, true)
+		if err != nil {
+			return fmt.Errorf("the store's directory %s: %w", a.Store.Path, err)
+		}
+		dir, err := filepath.Abs(path)
 		if err != nil {
 			return fmt.Errorf("the store's directory: %w", err)
 		}

@@ -85,7 +85,11 @@ var law = map[string]room{
 		why: "what tests share; nothing that ships imports it", testing: true, caddy: true,
 		from: []string{".", "event", "store", "verify", "verify/providers"},
 	},
+	"internal/e2e":  {why: "the real binary, killed and reloaded; tests only"},
 	"internal/arch": {why: "this law"},
+	"examples/quickstart": {
+		why: "gateway and application in one process, to try it out", caddy: true, from: []string{"."},
+	},
 	"bench": {
 		why: "measures the whole from outside, and its parts", caddy: true, badger: true,
 		from: []string{".", "event", "store", "store/local", "store/local/journal", "dedup", "verify", "verify/providers"},
