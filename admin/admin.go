@@ -4,12 +4,16 @@
 package admin
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
-	"slices"
+	"net/url"
 	"strings"
+	"time"
+	"unicode"
 
 	"github.com/caddyserver/caddy/v2"
 
@@ -56,15 +60,36 @@ func (a API) serve(f action) caddy.AdminHandler {
 		if !ok {
 			return fail(http.StatusNotFound, errors.New("no gateway is running: the configuration has no webhooks directive"))
 		}
-		return f(g, w, r)
+		s := g.Store()
+		if s == nil { // closed since it was found
+			return failed(store.ErrClosed)
+		}
+		return f(held{g, s}, w, r)
 	})
 }
+
+// held is a gateway with the store that it had when the request began.
+type held struct {
+	Gateway
+	store store.Store
+}
+
+// Store gives the store that is held.
+func (h held) Store() store.Store { return h.store }
 
 func (a API) find() (Gateway, bool) {
 	if a.running != nil {
 		return a.running()
 	}
 	return gateway.Running()
+}
+
+// list is v, and never null in JSON.
+func list[T any](v []T) []T {
+	if v == nil {
+		return []T{}
+	}
+	return v
 }
 
 // get refuses every other method.
@@ -109,16 +134,37 @@ func answer(w http.ResponseWriter, status int, v any) error {
 	return nil
 }
 
-func sources(g Gateway, w http.ResponseWriter, _ *http.Request) error {
-	list := []sourceJSON{}
-	for _, s := range g.Sources() {
-		list = append(list, toSource(s))
+// parameters reads the query. Unlike r.URL.Query it refuses what it cannot
+// read, where a filter would otherwise be dropped and more be shown than asked for.
+func parameters(r *http.Request) (url.Values, error) {
+	q, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, fail(http.StatusBadRequest, fmt.Errorf("reading the query: %w", err))
 	}
-	return answer(w, http.StatusOK, map[string]any{"sources": list})
+	return q, nil
+}
+
+func sources(g Gateway, w http.ResponseWriter, r *http.Request) error {
+	q, err := parameters(r)
+	if err != nil {
+		return err
+	}
+	if err := only(q); err != nil {
+		return fail(http.StatusBadRequest, err)
+	}
+	all := []sourceJSON{}
+	for _, s := range g.Sources() {
+		all = append(all, toSource(s))
+	}
+	return answer(w, http.StatusOK, map[string]any{"sources": all})
 }
 
 func events(g Gateway, w http.ResponseWriter, r *http.Request) error {
-	f, err := parseFilter(r.URL.Query())
+	q, err := parameters(r)
+	if err != nil {
+		return err
+	}
+	f, err := parseFilter(q, time.Now())
 	if err != nil {
 		return fail(http.StatusBadRequest, err)
 	}
@@ -155,9 +201,13 @@ func one(g Gateway, w http.ResponseWriter, r *http.Request) error {
 }
 
 func show(g Gateway, w http.ResponseWriter, r *http.Request, id event.ID) error {
-	raw := r.URL.Query().Get("body")
-	if raw != "" && raw != "raw" || !only(r.URL.Query(), "body") {
-		return fail(http.StatusBadRequest, errors.New("the one parameter is body=raw"))
+	q, err := parameters(r)
+	if err != nil {
+		return err
+	}
+	raw := q.Get("body")
+	if only(q, "body") != nil || raw != "" && raw != "raw" {
+		return fail(http.StatusBadRequest, errors.New("the one parameter that is possible is body=raw"))
 	}
 	record, err := g.Store().Get(r.Context(), id)
 	if err != nil {
@@ -172,8 +222,10 @@ func show(g Gateway, w http.ResponseWriter, r *http.Request, id event.ID) error 
 	// The bytes are a stranger's: a browser must not take them for anything.
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	_, err = w.Write(record.Event.Body)
-	return err
+	if _, err = w.Write(record.Event.Body); err != nil {
+		return fmt.Errorf("writing the body: %w", err)
+	}
+	return nil
 }
 
 // maxCommand bounds a command's body, in bytes.
@@ -184,24 +236,11 @@ func command(g Gateway, w http.ResponseWriter, r *http.Request, c store.Command)
 	if r.Method != http.MethodPost {
 		return wrongMethod(w, http.MethodPost)
 	}
-	if !only(r.URL.Query(), "destination") {
-		return fail(http.StatusBadRequest, errors.New("the one parameter is destination"))
+	destination, err := chosen(w, r)
+	if err != nil {
+		return err
 	}
-	var body struct {
-		Destination string `json:"destination"`
-	}
-	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxCommand))
-	d.DisallowUnknownFields()
-	if r.ContentLength != 0 {
-		if err := d.Decode(&body); err != nil {
-			return fail(http.StatusBadRequest, fmt.Errorf("the body must be like {\"destination\":\"default\"}: %w", err))
-		}
-	}
-	c.Destination = body.Destination
-	if v := r.URL.Query().Get("destination"); v != "" {
-		c.Destination = v
-	}
-	c.Who = who(r)
+	c.Destination, c.Who = destination, who(r)
 	done, err := g.Store().Command(r.Context(), c)
 	if err != nil {
 		return failed(err)
@@ -211,28 +250,91 @@ func command(g Gateway, w http.ResponseWriter, r *http.Request, c store.Command)
 		status = http.StatusAccepted
 	}
 	return answer(w, status, map[string]any{
-		"event": c.Event.String(), "changed": slices.Concat([]string{}, done.Changed), "deferred": slices.Concat([]string{}, done.Deferred),
+		"event": c.Event.String(), "changed": list(done.Changed), "deferred": list(done.Deferred),
 	})
 }
 
-// WhoHeader names the person behind a command line, for the record.
-const WhoHeader = "Webhooks-Who"
-
-func who(r *http.Request) string {
-	if name := r.Header.Get(WhoHeader); name != "" {
-		return name
+// chosen is the destination that a command names, in its query or its body;
+// empty for all. A name that is there but empty is refused: it would otherwise
+// widen one destination to all of them.
+func chosen(w http.ResponseWriter, r *http.Request) (string, error) {
+	q, err := parameters(r)
+	if err != nil {
+		return "", err
 	}
-	return "api " + r.RemoteAddr
+	if err := only(q, "destination"); err != nil {
+		return "", fail(http.StatusBadRequest, err)
+	}
+	inQuery := q.Get("destination")
+	inBody, named, err := bodily(http.MaxBytesReader(w, r.Body, maxCommand))
+	switch {
+	case errors.As(err, new(*http.MaxBytesError)):
+		return "", fail(http.StatusRequestEntityTooLarge, fmt.Errorf("the body is larger than %d bytes", maxCommand))
+	case err != nil:
+		return "", fail(http.StatusBadRequest, fmt.Errorf("the body must be like {\"destination\":\"default\"}: %w", err))
+	case !named:
+		return inQuery, nil
+	case inBody == "":
+		return "", fail(http.StatusBadRequest, errors.New("the destination is empty; leave it out for all"))
+	case inQuery != "" && inQuery != inBody:
+		return "", fail(http.StatusBadRequest, errors.New("query and body name different destinations"))
+	}
+	return inBody, nil
 }
 
-// only tells whether a query has no other parameters, and each at most once.
-func only(q map[string][]string, allowed ...string) bool {
-	for name, values := range q {
-		if !slices.Contains(allowed, name) || len(values) > 1 {
-			return false
-		}
+// bodily reads the destination out of a body that may be empty; named tells
+// whether there is one, if only null.
+func bodily(r io.Reader) (destination string, named bool, err error) {
+	text, err := io.ReadAll(r)
+	if err != nil {
+		return "", false, fmt.Errorf("reading it: %w", err)
 	}
-	return true
+	if text = bytes.TrimSpace(text); len(text) == 0 {
+		return "", false, nil
+	}
+	var body struct {
+		Destination json.RawMessage `json:"destination"`
+	}
+	if err := strict(text, &body); err != nil || body.Destination == nil {
+		return "", false, err
+	}
+	err = strict(body.Destination, &destination)
+	return destination, true, err
+}
+
+// strict decodes one JSON value whose fields are all known.
+func strict(text []byte, v any) error {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		return fmt.Errorf("decoding: %w", err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("there is something behind it")
+	}
+	return nil
+}
+
+// WhoHeader names the person behind a command line, for the record. It is
+// believed: whoever reaches the admin endpoint may do anything to this Caddy. The
+// address goes with it all the same.
+const WhoHeader = "Webhooks-Who"
+
+// maxWho bounds the name, in runes.
+const maxWho = 100
+
+func who(r *http.Request) string {
+	from := "admin api " + r.RemoteAddr
+	name := []rune(strings.Map(func(c rune) rune {
+		if !unicode.IsPrint(c) {
+			return -1
+		}
+		return c
+	}, r.Header.Get(WhoHeader)))
+	if len(name) == 0 {
+		return from
+	}
+	return string(name[:min(len(name), maxWho)]) + ", " + from
 }
 
 // Interface guards

@@ -24,6 +24,13 @@ type fake struct{ s store.Store }
 
 func (f fake) Store() store.Store { return f.s }
 
+// empty is one without sources.
+type empty struct{ s store.Store }
+
+func (e empty) Store() store.Store { return e.s }
+
+func (empty) Sources() []gateway.SourceStatus { return nil }
+
 func (f fake) Sources() []gateway.SourceStatus {
 	return []gateway.SourceStatus{{
 		Name: "shop", Provider: "stripe", Accepted: 3, Destinations: []gateway.DestinationStatus{{
@@ -72,12 +79,11 @@ func call(t *testing.T, a API, method, target, body string) (int, string, http.H
 	}
 	w := httptest.NewRecorder()
 	err := handler.ServeHTTP(w, httptest.NewRequest(method, target, strings.NewReader(body)))
-	var refused caddy.APIError
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[caddy.APIError](err); ok {
 		return refused.HTTPStatus, refused.Err.Error(), w.Header()
 	}
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("%s %s: %v is no APIError, so it would be answered 500", method, target, err)
 	}
 	return w.Code, w.Body.String(), w.Header()
 }
@@ -135,6 +141,35 @@ func TestWhatCannotBeAskedIsRefusedWithTheReason(t *testing.T) {
 		{"GET", "/webhooks/events?since=yesterday", "", 400, "-2h"},
 		{"GET", "/webhooks/events?cursor=!", "", 400, "next"},
 		{"GET", "/webhooks/events?type=", "", 400, "empty"},
+		{"GET", "/webhooks/events?since=-NaNd", "", 400, "-2h"},
+		{"GET", "/webhooks/events?since=--2h", "", 400, "-2h"},
+		{"GET", "/webhooks/events?until=-1e300d", "", 400, "-2h"},
+		{"GET", "/webhooks/events?since=-1h&until=-1h", "", 400, "later than since"},
+		{"GET", "/webhooks/events?limit=1001", "", 400, "1000"},
+		{"GET", "/webhooks/events?limit=ten", "", 400, "1000"},
+		{"GET", "/webhooks/events?cursor=0", "", 400, "next"},
+		{"GET", "/webhooks/events?state=dead;type=a", "", 400, "semicolon"},
+		{"GET", "/webhooks/events?state=%zz", "", 400, "query"},
+		{"GET", "/webhooks/events?colour=red&state=lost", "", 400, "cursor, destination, id, limit, q, since, source, state, type, until"},
+		{"GET", "/webhooks/sources?name=shop", "", 400, "name"},
+		{"HEAD", "/webhooks/events", "", 405, "GET"},
+		{"DELETE", one, "", 405, "GET"},
+		{"GET", "/webhooks/events/", "", 404, "ID"},
+		{"GET", "/webhooks/events/" + strings.ToUpper(receipts[0].ID.String()) + "x", "", 404, "ID"},
+		{"POST", one + "/replay/now", "", 404, "replay/now"},
+		{"GET", one + "?body=raw&body=raw", "", 400, "raw"},
+		{"GET", one + "?colour=red", "", 400, "raw"},
+		{"POST", one + "/discard", `{"destination":""}`, 400, "empty"},
+		{"POST", one + "/discard", `{"destination":null}`, 400, "empty"},
+		{"POST", one + "/discard", `{"destination":"default"}}`, 400, "behind"},
+		{"POST", one + "/discard", `{"destination":"default"} {}`, 400, "behind"},
+		{"POST", one + "/discard", `{"destination":["default"]}`, 400, "default"},
+		{"POST", one + "/discard", `destination=default`, 400, "default"},
+		{"POST", one + "/discard", `{"destination":"` + strings.Repeat("x", maxCommand) + `"}`, 413, "larger"},
+		{"POST", one + "/discard?destination=", "", 400, "empty"},
+		{"POST", one + "/discard?destination=a&destination=b", "", 400, "more than once"},
+		{"POST", one + "/discard?destination=other", `{"destination":"default"}`, 400, "different"},
+		{"POST", one + "/discard?event=1", "", 400, "destination"},
 		{"POST", "/webhooks/events", "", 405, "GET"},
 		{"POST", "/webhooks/sources", "", 405, "GET"},
 		{"GET", one + "/replay", "", 405, "POST"},
@@ -149,6 +184,9 @@ func TestWhatCannotBeAskedIsRefusedWithTheReason(t *testing.T) {
 		if status != c.status || !strings.Contains(text, c.says) {
 			t.Errorf("%s %s: %d %q, want %d and %q", c.method, c.target, status, text, c.status, c.says)
 		}
+	}
+	if _, text, _ := call(t, a, "GET", one, ""); !strings.Contains(text, `"state":"pending"`) {
+		t.Errorf("a refused command did something all the same: %s", text)
 	}
 }
 

@@ -1,7 +1,9 @@
 package admin
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strconv"
@@ -16,34 +18,40 @@ import (
 const maxLimit = 1000
 
 // fields reads each parameter of a query into a filter.
-var fields = map[string]func(f *store.Filter, v string) error{
-	"source":      func(f *store.Filter, v string) error { f.Source = v; return nil },
-	"destination": func(f *store.Filter, v string) error { f.Destination = v; return nil },
-	"type":        func(f *store.Filter, v string) error { f.Type = v; return nil },
-	"id":          func(f *store.Filter, v string) error { f.ID = v; return nil },
-	"q":           func(f *store.Filter, v string) error { f.Text = v; return nil },
-	"state": func(f *store.Filter, v string) error {
+var fields = map[string]func(f *store.Filter, v string, now time.Time) error{
+	"source":      func(f *store.Filter, v string, _ time.Time) error { f.Source = v; return nil },
+	"destination": func(f *store.Filter, v string, _ time.Time) error { f.Destination = v; return nil },
+	"type":        func(f *store.Filter, v string, _ time.Time) error { f.Type = v; return nil },
+	"id":          func(f *store.Filter, v string, _ time.Time) error { f.ID = v; return nil },
+	"q":           func(f *store.Filter, v string, _ time.Time) error { f.Text = v; return nil },
+	"state": func(f *store.Filter, v string, _ time.Time) error {
 		s, ok := event.ParseState(v)
 		if !ok {
-			return fmt.Errorf("is one of %v", event.States())
+			return fmt.Errorf("must be one of %v", event.States())
 		}
 		f.State = s
 		return nil
 	},
-	"since": func(f *store.Filter, v string) (err error) { f.Since, err = parseTime(v); return err },
-	"until": func(f *store.Filter, v string) (err error) { f.Until, err = parseTime(v); return err },
-	"limit": func(f *store.Filter, v string) error {
+	"since": func(f *store.Filter, v string, now time.Time) (err error) {
+		f.Since, err = parseTime(v, now)
+		return err
+	},
+	"until": func(f *store.Filter, v string, now time.Time) (err error) {
+		f.Until, err = parseTime(v, now)
+		return err
+	},
+	"limit": func(f *store.Filter, v string, _ time.Time) error {
 		n, err := strconv.Atoi(v)
 		if err != nil || n < 1 || n > maxLimit {
-			return fmt.Errorf("is a number from 1 to %d", maxLimit)
+			return fmt.Errorf("must be a number from 1 to %d", maxLimit)
 		}
 		f.Limit = n
 		return nil
 	},
-	"cursor": func(f *store.Filter, v string) error {
+	"cursor": func(f *store.Filter, v string, _ time.Time) error {
 		n, err := strconv.ParseUint(v, 36, 64)
 		if err != nil || n == 0 {
-			return fmt.Errorf("is what the page before gave as next")
+			return errors.New("must be what the page before gave as next")
 		}
 		f.Before = n
 		return nil
@@ -53,49 +61,70 @@ var fields = map[string]func(f *store.Filter, v string) error{
 // cursor writes a page's end so that fields["cursor"] reads it.
 func cursor(before uint64) string { return strconv.FormatUint(before, 36) }
 
-func parseFilter(q url.Values) (store.Filter, error) {
+// parseFilter reads the parameters of a query. now is one moment for all of
+// them, so that -1h means the same in since and until.
+func parseFilter(q url.Values, now time.Time) (store.Filter, error) {
 	var f store.Filter
-	for name, values := range q {
-		set, known := fields[name]
-		switch {
-		case !known:
-			return f, fmt.Errorf("unknown parameter %q; there are %s", name, strings.Join(fieldNames(), ", "))
-		case len(values) > 1:
-			return f, fmt.Errorf("parameter %s stands more than once", name)
-		case values[0] == "":
-			return f, fmt.Errorf("parameter %s is empty", name)
+	if err := only(q, fieldNames()...); err != nil {
+		return f, err
+	}
+	for _, name := range fieldNames() {
+		if v := q.Get(name); v != "" {
+			if err := fields[name](&f, v, now); err != nil {
+				return f, fmt.Errorf("parameter %s: %q: %w", name, v, err)
+			}
 		}
-		if err := set(&f, values[0]); err != nil {
-			return f, fmt.Errorf("parameter %s: %q: %w", name, values[0], err)
-		}
+	}
+	if !f.Since.IsZero() && !f.Until.IsZero() && !f.Since.Before(f.Until) {
+		return f, errors.New("parameter until: must be later than since")
 	}
 	return f, nil
 }
 
-func fieldNames() []string {
-	names := make([]string, 0, len(fields))
-	for name := range fields {
-		names = append(names, name)
+func fieldNames() []string { return slices.Sorted(maps.Keys(fields)) }
+
+// only refuses a query with other parameters than these, or with one of them
+// twice or empty: an empty one is a script's unset variable far more often than
+// it is meant.
+func only(q url.Values, allowed ...string) error {
+	for _, name := range slices.Sorted(maps.Keys(q)) {
+		switch values := q[name]; {
+		case len(allowed) == 0:
+			return fmt.Errorf("unknown parameter %q; there are none here", name)
+		case !slices.Contains(allowed, name):
+			return fmt.Errorf("unknown parameter %q; there are %s", name, strings.Join(allowed, ", "))
+		case len(values) > 1:
+			return fmt.Errorf("parameter %s stands more than once", name)
+		case values[0] == "":
+			return fmt.Errorf("parameter %s is empty", name)
+		}
 	}
-	slices.Sort(names)
-	return names
+	return nil
 }
 
+// errTime tells how to write a time.
+var errTime = errors.New("must be a time such as 2026-01-02T15:04:05Z, or one before now such as -2h or -7d")
+
+// maxDays bounds relative times, far within what a duration can hold.
+const maxDays = 36500
+
 // parseTime takes an RFC 3339 time, or a time before now such as -2h or -7d.
-func parseTime(v string) (time.Time, error) {
+func parseTime(v string, now time.Time) (time.Time, error) {
 	if rest, relative := strings.CutPrefix(v, "-"); relative {
 		if days, ok := strings.CutSuffix(rest, "d"); ok {
-			if n, err := strconv.ParseFloat(days, 64); err == nil {
-				return time.Now().Add(-time.Duration(n * 24 * float64(time.Hour))), nil
+			if n, err := strconv.ParseFloat(days, 64); err == nil && n >= 0 && n <= maxDays {
+				return now.Add(-time.Duration(n * 24 * float64(time.Hour))), nil
 			}
+			return time.Time{}, errTime
 		}
 		if d, err := time.ParseDuration(rest); err == nil && d >= 0 {
-			return time.Now().Add(-d), nil
+			return now.Add(-d), nil
 		}
+		return time.Time{}, errTime
 	}
 	t, err := time.Parse(time.RFC3339, v)
 	if err != nil {
-		return t, fmt.Errorf("is a time such as 2026-01-02T15:04:05Z, or -2h")
+		return t, errTime
 	}
 	return t, nil
 }

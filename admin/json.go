@@ -45,7 +45,7 @@ func toSource(s gateway.SourceStatus) sourceJSON {
 			Name: d.Name, State: d.State, Pending: d.Count[event.Pending], Delivered: d.Count[event.Delivered],
 			Dead: d.Count[event.Dead], Discarded: d.Count[event.Discarded], Filtered: d.Count[event.Filtered],
 			InFlight: d.InFlight, OldestPending: at(d.OldestPending), Rate: d.Rate, Failures: d.Failures,
-			FailingSince: at(d.FailingSince), LastError: d.LastError, CutAnswers: d.Truncated,
+			FailingSince: at(d.FailingSince), LastError: maskText(d.LastError, nil), CutAnswers: d.Truncated,
 		})
 	}
 	return v
@@ -53,7 +53,7 @@ func toSource(s gateway.SourceStatus) sourceJSON {
 
 type eventsJSON struct {
 	Events []eventJSON `json:"events"`
-	Next   string      `json:"next,omitempty"`
+	Next   string      `json:"next"` // empty on the last page
 }
 
 type eventJSON struct {
@@ -75,6 +75,7 @@ type deliveryJSON struct {
 	Next        *time.Time `json:"next"`
 	InFlight    bool       `json:"in_flight,omitempty"`
 	Replay      bool       `json:"replay,omitempty"`
+	Discarding  bool       `json:"discarding,omitempty"`
 	DeliveredAt *time.Time `json:"delivered_at,omitempty"`
 }
 
@@ -82,7 +83,7 @@ type attemptJSON struct {
 	At       time.Time           `json:"at"`
 	Number   int                 `json:"number"`
 	Status   int                 `json:"status"`
-	Error    string              `json:"error,omitempty"`
+	Error    string              `json:"error"`
 	Duration float64             `json:"duration"` // seconds
 	Headers  map[string][]string `json:"headers"`
 	Answer   string              `json:"answer"`
@@ -90,9 +91,9 @@ type attemptJSON struct {
 
 type recordJSON struct {
 	eventJSON
-	Method  string              `json:"method,omitempty"`
-	URI     string              `json:"uri,omitempty"`
-	Headers map[string][]string `json:"headers,omitempty"`
+	Method  string              `json:"method"`
+	URI     string              `json:"uri"`
+	Headers map[string][]string `json:"headers"`
 	Body    []byte              `json:"body"`
 }
 
@@ -104,34 +105,39 @@ func toEvent(r store.Row) eventJSON {
 	for _, d := range r.Deliveries {
 		v.Deliveries = append(v.Deliveries, deliveryJSON{
 			Destination: d.Destination, State: d.State.String(), Attempts: d.Attempts, Next: at(d.Next),
-			InFlight: d.InFlight, Replay: d.Replay, DeliveredAt: at(d.DeliveredAt),
+			InFlight: d.InFlight, Replay: d.Replay, Discarding: d.Discarding, DeliveredAt: at(d.DeliveredAt),
 		})
 	}
 	return v
 }
 
 func toRecord(r store.Record) recordJSON {
-	v := recordJSON{eventJSON: toEvent(r.Row)}
+	v := recordJSON{eventJSON: toEvent(r.Row), Headers: map[string][]string{}, Body: []byte{}}
+	var proof []string
+	if r.Event != nil {
+		proof = r.Event.Proof
+	}
 	for i := range v.Deliveries {
 		d := &v.Deliveries[i]
-		list := []attemptJSON{}
+		attempts := []attemptJSON{}
 		for _, a := range r.Attempts {
 			if a.Destination == d.Destination {
-				list = append(list, toAttempt(a))
+				attempts = append(attempts, toAttempt(a, proof))
 			}
 		}
-		d.Attempts = list
+		d.Attempts = attempts
 	}
 	if e := r.Event; e != nil {
-		v.Method, v.URI, v.Headers, v.Body = e.Method, maskURI(e.URI, e.Proof), mask(e.Header, e.Proof), e.Body
+		v.Method, v.URI, v.Headers, v.Body = e.Method, maskText(e.URI, proof), mask(e.Header, proof), list(e.Body)
 	}
 	return v
 }
 
-func toAttempt(a event.Attempt) attemptJSON {
+// toAttempt masks the words of an error too: they may name the address with its query.
+func toAttempt(a event.Attempt, proof []string) attemptJSON {
 	return attemptJSON{
-		At: a.At.UTC(), Number: a.Number, Status: a.Status, Error: a.Error, Duration: a.Duration.Seconds(),
-		Headers: mask(a.Header, nil), Answer: strings.ToValidUTF8(string(a.Answer), "�"),
+		At: a.At.UTC(), Number: a.Number, Status: a.Status, Error: maskText(a.Error, proof), Duration: a.Duration.Seconds(),
+		Headers: mask(a.Header, proof), Answer: strings.ToValidUTF8(string(a.Answer), "�"),
 	}
 }
 
