@@ -206,6 +206,9 @@ func (h *Handler) register(ctx caddy.Context, config []byte) error {
 	server, _ := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	for _, to := range h.To {
 		h.warnPHP(to)
+		if err := asItCame(to.Routes); err != nil {
+			return fmt.Errorf("source %s: destination %s: %w", h.Name, to.Name, err)
+		}
 		if err := to.Routes.Provision(ctx); err != nil {
 			return fmt.Errorf("source %s: destination %s: %w", h.Name, to.Name, err)
 		}

@@ -121,7 +121,7 @@ func (g *Gateway) Write(b []byte) (int, error) {
 // config writes the Caddyfile, with our admin address in its global options.
 func (g *Gateway) config(caddyfile string) string {
 	g.t.Helper()
-	global := fmt.Sprintf("\tadmin %s\n\tpersist_config off\n\tauto_https off\n", g.Admin)
+	global := fmt.Sprintf("\tadmin %s\n\tpersist_config off\n\tauto_https off\n\tdefault_bind 127.0.0.1\n", g.Admin)
 	text := strings.TrimSpace(caddyfile)
 	if rest, ok := strings.CutPrefix(text, "{\n"); ok {
 		text = "{\n" + global + rest
