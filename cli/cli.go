@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"os/user"
+	"regexp"
 	"strings"
 	"time"
 
@@ -21,26 +22,33 @@ import (
 
 func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
-		Name:  "webhooks",
-		Usage: "<command>",
-		Short: "Shows and steers the webhook gateway",
-		Long: `
+		Name:      "webhooks",
+		Usage:     "<command>",
+		Short:     "Shows and steers the webhook gateway",
+		Long:      long,
+		CobraFunc: build,
+	})
+}
+
+const long = `
 Shows what the webhook gateway of the running Caddy has stored, sends events
 again or gives them up, and sends test webhooks as a provider would.
 
 All commands but send and providers talk to the admin endpoint of the running
 Caddy. Its address is taken from --address, else from the configuration that
 --config names, else it is the default.
-`,
-		CobraFunc: func(cmd *cobra.Command) {
-			cmd.PersistentFlags().StringP("address", "", "", "Address of the admin endpoint, if different from the config's")
-			cmd.PersistentFlags().StringP("config", "c", "", "Configuration file that names the admin endpoint")
-			cmd.PersistentFlags().StringP("adapter", "a", "", "Name of the config adapter")
-			cmd.PersistentFlags().BoolP("json", "", false, "Print JSON as the API answers it")
-			cmd.AddCommand(sourcesCommand(), eventsCommand(), showCommand(), replayCommand(), discardCommand(),
-				sendCommand(), providersCommand())
-		},
-	})
+
+Whatever fails ends with exit code 1 and says why.
+`
+
+// build adds the flags that all commands share, and the commands.
+func build(cmd *cobra.Command) {
+	cmd.PersistentFlags().StringP("address", "", "", "Address of the admin endpoint, if different from the config's")
+	cmd.PersistentFlags().StringP("config", "c", "", "Configuration file that names the admin endpoint")
+	cmd.PersistentFlags().StringP("adapter", "a", "", "Name of the config adapter")
+	cmd.PersistentFlags().BoolP("json", "", false, "Print JSON, as the API answers it")
+	cmd.AddCommand(sourcesCommand(), eventsCommand(), showCommand(), replayCommand(), discardCommand(),
+		sendCommand(), providersCommand())
 }
 
 // client talks to the admin API.
@@ -49,8 +57,6 @@ type client struct {
 	json    bool
 	out     io.Writer
 	now     func() time.Time
-	// request makes one request; a test may replace it.
-	request func(address, method, uri string, h http.Header, body io.Reader) (*http.Response, error)
 }
 
 // newClient reads the common flags.
@@ -60,7 +66,7 @@ func newClient(cmd *cobra.Command) (*client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("finding the admin endpoint: %w", err)
 	}
-	return &client{address: address, json: flags.Bool("json"), out: cmd.OutOrStdout(), now: time.Now, request: caddycmd.AdminAPIRequest}, nil
+	return &client{address: address, json: flags.Bool("json"), out: cmd.OutOrStdout(), now: time.Now}, nil
 }
 
 // run wraps a command that needs the running Caddy. An error is printed once,
@@ -78,16 +84,12 @@ func run(f func(c *client, cmd *cobra.Command, args []string) error) func(*cobra
 
 // call makes one request and decodes its answer into v; with --json the answer
 // is printed instead, and printed is true.
-func (c *client) call(method, path string, q url.Values, body io.Reader, v any) (printed bool, err error) {
+func (c *client) call(method, path string, q url.Values, v any) (printed bool, err error) {
 	uri := path
 	if len(q) > 0 {
 		uri += "?" + q.Encode()
 	}
-	h := http.Header{"Webhooks-Who": {whoAmI()}}
-	if body != nil {
-		h.Set("Content-Type", "application/json")
-	}
-	resp, err := c.request(c.address, method, uri, h, body)
+	resp, err := caddycmd.AdminAPIRequest(c.address, method, uri, http.Header{"Webhooks-Who": {whoAmI()}}, nil)
 	if err != nil {
 		return false, explain(c.address, err)
 	}
@@ -97,8 +99,7 @@ func (c *client) call(method, path string, q url.Values, body io.Reader, v any) 
 		return false, fmt.Errorf("reading the answer: %w", err)
 	}
 	if c.json {
-		_, err = c.out.Write(text)
-		return true, err
+		return true, c.printf("%s", text)
 	}
 	if err := json.Unmarshal(text, v); err != nil {
 		return false, fmt.Errorf("reading the answer: %w", err)
@@ -106,16 +107,25 @@ func (c *client) call(method, path string, q url.Values, body io.Reader, v any) 
 	return false, nil
 }
 
+// answered finds status and body in an error of [caddycmd.AdminAPIRequest],
+// which gives them as text only.
+var answered = regexp.MustCompile(`(?s)HTTP (\d{3}): (.*)`)
+
 // explain puts an error of the admin endpoint into an operator's words.
 func explain(address string, err error) error {
-	text := err.Error()
-	switch {
-	case strings.Contains(text, "connection refused"), strings.Contains(text, "no such file"):
-		return fmt.Errorf("no Caddy answers at %s: is it running? --address names another endpoint", address)
-	case strings.Contains(text, "no gateway is running"):
-		return errors.New("the running Caddy has no webhooks directive in its configuration")
-	case strings.Contains(text, "HTTP 404"):
-		return fmt.Errorf("not found: %w", err)
+	found := answered.FindStringSubmatch(err.Error())
+	if found == nil {
+		if strings.Contains(err.Error(), "performing request") {
+			return fmt.Errorf("no Caddy answers at %s; is it running? use --address (%w)", address, err)
+		}
+		return err
+	}
+	var refusal struct{ Error string }
+	if json.Unmarshal([]byte(found[2]), &refusal) == nil && refusal.Error != "" {
+		return errors.New(printable(refusal.Error))
+	}
+	if found[1] == "404" {
+		return fmt.Errorf("the Caddy at %s was built without the webhook gateway", address)
 	}
 	return err
 }

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"encoding/json"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -24,6 +26,12 @@ var samples = map[string]string{
 	"forgejo":           `{"ref":"refs/heads/main","repository":{"full_name":"octo/hello"}}`,
 }
 
+// kinds are event types that each provider really has; elsewhere it is "test".
+var kinds = map[string]string{
+	"stripe": "invoice.paid", "github": "issues", "gitlab": "Push Hook", "openai": "response.completed", "slack": "app_mention",
+	"shopify": "orders/create", "paddle": "transaction.completed", "discord": "APPLICATION_AUTHORIZED", "gitea": "push", "forgejo": "push",
+}
+
 func sample(provider string) string {
 	if s, ok := samples[provider]; ok {
 		return s
@@ -32,17 +40,22 @@ func sample(provider string) string {
 }
 
 // fill puts the values of this sending into a payload.
-func fill(payload, id, kind string, at time.Time) string {
-	if kind == "" {
-		kind = "test"
-	}
+func fill(payload, id, kind string, at time.Time) (string, error) {
 	var number uint64
 	for _, c := range []byte(id) {
 		number = number*31 + uint64(c)
 	}
+	quotedID, err := json.Marshal(id)
+	if err != nil {
+		return "", fmt.Errorf("quoting the ID: %w", err)
+	}
+	quotedKind, err := json.Marshal(kind)
+	if err != nil {
+		return "", fmt.Errorf("quoting the type: %w", err)
+	}
 	return strings.NewReplacer(
-		`"ID"`, strconv.Quote(id), `"TYPE"`, strconv.Quote(kind), `"TIME"`, strconv.Quote(at.UTC().Format(time.RFC3339)),
+		`"ID"`, string(quotedID), `"TYPE"`, string(quotedKind), `"TIME"`, strconv.Quote(at.UTC().Format(time.RFC3339)),
 		"SECONDS", strconv.FormatInt(at.Unix(), 10), "MILLIS", strconv.FormatInt(at.UnixMilli(), 10),
 		"NUMBER", strconv.FormatUint(number%1e9, 10),
-	).Replace(payload)
+	).Replace(payload), nil
 }

@@ -2,17 +2,20 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/google/uuid"
@@ -21,6 +24,10 @@ import (
 	"github.com/caddy-webhooks/caddy-webhooks/verify"
 	"github.com/caddy-webhooks/caddy-webhooks/verify/providers"
 )
+
+// secretVariable is where send finds the secret that --secret does not give, so
+// that it stands in no list of processes.
+const secretVariable = "WEBHOOK_SECRET"
 
 // sending is one call of `send`.
 type sending struct {
@@ -34,6 +41,7 @@ type sending struct {
 	age           time.Duration
 	bad           bool
 	repeat, count int
+	json          bool
 	out           io.Writer
 	client        *http.Client
 	now           func() time.Time
@@ -41,31 +49,38 @@ type sending struct {
 
 func sendCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "send <provider> <url>",
+		Use:   "send <provider> [url]",
 		Short: "Sends a webhook as the provider would, signed",
 		Long: `Signs a payload as the provider would and posts it, to try out a configuration.
+It prints the status, what the gateway did with it, the event's ID and the time
+taken. The exit code is 1 if one was refused; with --bad, if one was not.
+
+Without --data or --file the payload is a small sample in the provider's shape,
+with the ID and the type in it. A payload of your own is sent byte for byte; an
+ID that stands in it is the same every time.
 
 Where only the provider has the signing key, a throw-away pair of keys is made,
 and the public half is printed for the configuration; --key uses a pair again.`,
-		Example: "  caddy webhooks send github http://localhost:8080/github --secret s3cret\n" +
+		Example: "  caddy webhooks send github --secret s3cret\n" +
 			"  caddy webhooks send stripe http://localhost:8080/stripe --id evt_1 --repeat 2\n" +
-			"  caddy webhooks send slack http://localhost:8080/slack --bad",
-		Args: cobra.ExactArgs(2),
+			"  caddy webhooks send slack --bad\n" +
+			"  caddy webhooks send shopify --file order.json --type orders/create",
+		Args: cobra.RangeArgs(1, 2),
 	}
 	f := cmd.Flags()
-	f.String("secret", "", "Signing secret; default: the environment's WEBHOOK_SECRET")
+	f.String("url", "", "Where to; default: http://localhost:8080/<provider>")
+	f.String("secret", "", "Signing secret; default: the environment's "+secretVariable)
 	f.String("key", "", "Ed25519 private key seed, 64 hex digits")
 	f.String("data", "", "Payload; default: a sample of the provider's")
 	f.String("file", "", "File with the payload, - for standard input")
 	f.String("id", "", "Event ID; default: a new one")
-	f.String("type", "", "Event type")
+	f.String("type", "", "Event type; default: one that the provider has")
 	f.StringArray("option", nil, "Option of a generic scheme, e.g. header=X-Signature")
 	f.Duration("age", 0, "How old the signature's timestamp is")
 	f.Bool("bad", false, "Spoil the signature")
 	f.Int("repeat", 1, "Send each event so often: duplicates")
 	f.Int("count", 1, "Send so many different events")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		cmd.SilenceUsage = true
 		s, err := newSending(cmd, args)
 		if err != nil {
 			return err
@@ -76,31 +91,61 @@ and the public half is printed for the configuration; --key uses a pair again.`,
 }
 
 func newSending(cmd *cobra.Command, args []string) (*sending, error) {
+	cmd.SilenceUsage = true
 	r, ok := providers.Get(args[0])
 	if !ok {
 		return nil, unknownProvider(args[0])
 	}
-	target, err := url.Parse(args[1])
-	if err != nil || target.Host == "" {
-		return nil, fmt.Errorf("%q is no URL such as http://localhost:8080/%s", args[1], r.Name)
-	}
 	f := cmd.Flags()
-	s := &sending{record: r, url: target, out: cmd.OutOrStdout(), now: time.Now, client: &http.Client{
+	s := &sending{record: r, out: cmd.OutOrStdout(), now: time.Now, client: &http.Client{
 		Timeout:       time.Minute,
+		Transport:     &http.Transport{Proxy: http.ProxyFromEnvironment},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
-	err = errors.Join(read(&s.id, f.GetString, "id"), read(&s.kind, f.GetString, "type"), read(&s.age, f.GetDuration, "age"),
-		read(&s.bad, f.GetBool, "bad"), read(&s.repeat, f.GetInt, "repeat"), read(&s.count, f.GetInt, "count"))
-	if err != nil {
+	err := errors.Join(read(&s.id, f.GetString, "id"), read(&s.kind, f.GetString, "type"), read(&s.age, f.GetDuration, "age"),
+		read(&s.bad, f.GetBool, "bad"), read(&s.repeat, f.GetInt, "repeat"), read(&s.count, f.GetInt, "count"),
+		read(&s.json, f.GetBool, "json"))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("reading the flags: %w", err)
+	case s.repeat < 1 || s.count < 1:
+		return nil, errors.New("--repeat and --count begin at 1")
+	case s.id != "" && s.count > 1:
+		return nil, errors.New("--id is for one event and --count for different ones; --repeat sends one again")
+	case s.bad && r.Name == "none":
+		return nil, errors.New("--bad: there is no signature to spoil")
+	}
+	s.kind = cmp.Or(s.kind, kinds[r.Name], "test")
+	if s.url, err = target(cmd, args, r.Name); err != nil {
 		return nil, err
 	}
-	if s.payload, err = payload(cmd); err != nil {
-		return nil, err
+	if s.payload, s.sampled, err = payload(cmd); err != nil {
+		return nil, fmt.Errorf("reading the payload: %w", err)
 	}
-	if s.sampled = s.payload == ""; s.sampled {
+	if s.sampled {
 		s.payload = sample(r.Name)
 	}
 	return s, s.keys(cmd)
+}
+
+// target is the URL given either way, or the usual one.
+func target(cmd *cobra.Command, args []string, name string) (*url.URL, error) {
+	text, err := cmd.Flags().GetString("url")
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("reading the flags: %w", err)
+	case len(args) > 1 && text != "":
+		return nil, errors.New("the URL is given twice")
+	case len(args) > 1:
+		text = args[1]
+	case text == "":
+		text = "http://localhost:8080/" + name
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return nil, fmt.Errorf("%q is no URL such as http://localhost:8080/%s", text, name)
+	}
+	return u, nil
 }
 
 func read[T any](to *T, get func(string) (T, error), name string) (err error) {
@@ -115,54 +160,69 @@ func unknownProvider(name string) error {
 	return fmt.Errorf("unknown provider %q; `caddy webhooks providers` lists them", name)
 }
 
-// payload is what the operator gave, byte for byte; empty if nothing.
-func payload(cmd *cobra.Command) (string, error) {
-	data, err := cmd.Flags().GetString("data")
-	if err != nil {
-		return "", err
-	}
-	file, err := cmd.Flags().GetString("file")
+// payload is what the operator gave, byte for byte; sampled tells that it was nothing.
+func payload(cmd *cobra.Command) (text string, sampled bool, err error) {
+	f := cmd.Flags()
+	data, file := f.Lookup("data"), f.Lookup("file")
 	switch {
-	case err != nil:
-		return "", err
-	case data != "":
-		return data, nil
-	case file == "-":
+	case data.Changed && file.Changed:
+		return "", false, errors.New("both --data and --file are given")
+	case data.Changed:
+		return data.Value.String(), false, nil
+	case !file.Changed:
+		return "", true, nil
+	case file.Value.String() == "-":
 		b, err := io.ReadAll(cmd.InOrStdin())
-		return string(b), err
-	case file != "":
-		b, err := os.ReadFile(file) //nolint:gosec // the operator names it
-		return string(b), err
+		return string(b), false, err
+	default:
+		b, err := os.ReadFile(file.Value.String())
+		return string(b), false, err
 	}
-	return "", nil
 }
 
 // keys sets up the signer.
 func (s *sending) keys(cmd *cobra.Command) error {
-	secret, err := cmd.Flags().GetString("secret")
-	if err != nil {
-		return err
-	}
-	if secret == "" {
-		secret = os.Getenv("WEBHOOK_SECRET")
-	}
 	params, err := options(cmd)
 	if err != nil {
 		return err
 	}
-	if secret == "" && s.record.PublicKey(make(ed25519.PublicKey, ed25519.PublicKeySize)) != "" && s.record.Schemes[0].Kind == "ed25519" {
-		if secret, err = s.makeKey(cmd); err != nil {
-			return err
-		}
+	secret, err := s.secret(cmd)
+	if err != nil {
+		return err
 	}
 	o := verify.Options{Params: params}
-	if secret != "" && s.record.Name != "none" {
+	if secret != "" {
 		o.Secrets = []verify.Secret{verify.NewSecret(secret)}
 	}
 	if s.verifier, err = s.record.Compile(o); err != nil {
-		return fmt.Errorf("--secret: %w", err)
+		return fmt.Errorf("preparing to sign: %w", err)
 	}
 	return nil
+}
+
+// secret is what the operator configures: the secret, or the public half of a
+// pair of keys, where only the provider has the other one.
+func (s *sending) secret(cmd *cobra.Command) (string, error) {
+	f := cmd.Flags()
+	secret, key := f.Lookup("secret"), f.Lookup("key")
+	public := s.record.PublicKey(make(ed25519.PublicKey, ed25519.PublicKeySize)) != ""
+	switch asymmetric := s.record.Schemes[0].Kind == "ed25519"; {
+	case s.record.Name == "none":
+		return "", nil
+	case key.Changed && !public:
+		return "", fmt.Errorf("%s does not sign with a pair of keys; use --secret", s.record.Name)
+	case asymmetric && secret.Changed:
+		return "", fmt.Errorf("%s signs with a private key; leave --secret out, or use --key", s.record.Name)
+	case asymmetric || key.Changed:
+		return s.makeKey(cmd)
+	case secret.Changed:
+		return secret.Value.String(), nil
+	}
+	text := os.Getenv(secretVariable)
+	if text == "" {
+		return "", fmt.Errorf("%s signs with a secret: give --secret, or set %s", s.record.Name, secretVariable)
+	}
+	return text, nil
 }
 
 // makeKey makes or takes a pair of keys, and gives the public half.
@@ -185,7 +245,7 @@ func (s *sending) makeKey(cmd *cobra.Command) (string, error) {
 		return "", errors.New("making a key: it has no public half")
 	}
 	written := s.record.PublicKey(public)
-	_, err = fmt.Fprintf(s.out, "public key for the configuration: %s\nthe same pair again: --key %x\n", written, seed)
+	_, err = fmt.Fprintf(cmd.ErrOrStderr(), "public key for the configuration: %s\nthe same pair again: --key %x\n", written, seed)
 	return written, err
 }
 
@@ -206,79 +266,134 @@ func options(cmd *cobra.Command) (map[string][]string, error) {
 }
 
 func (s *sending) run() error {
-	failed := false
-	for range max(s.count, 1) {
-		id := s.id
-		if id == "" || s.count > 1 {
-			id = uuid.NewString()
-		}
-		for range max(s.repeat, 1) {
+	defer s.client.CloseIdleConnections()
+	accepted, refused := 0, 0
+	for range s.count {
+		id := cmp.Or(s.id, uuid.NewString())
+		for range s.repeat {
 			ok, err := s.send(id)
-			if err != nil {
+			switch {
+			case err != nil:
 				return err
+			case ok:
+				accepted++
+			default:
+				refused++
 			}
-			failed = failed || !ok
 		}
 	}
-	if failed && !s.bad {
-		return errors.New("not everything was accepted")
+	switch {
+	case s.bad && accepted > 0:
+		return fmt.Errorf("%d of %d were accepted in spite of a wrong signature", accepted, accepted+refused)
+	case !s.bad && refused > 0:
+		return fmt.Errorf("%d of %d were refused; the log of Caddy says why", refused, accepted+refused)
 	}
 	return nil
 }
 
 // send signs and posts one webhook, and prints the answer.
 func (s *sending) send(id string) (bool, error) {
+	r, err := s.sign(id)
+	if err != nil {
+		return false, fmt.Errorf("signing: %w", err)
+	}
+	return s.post(r)
+}
+
+// sign makes the request as the provider would.
+func (s *sending) sign(id string) (*verify.Request, error) {
 	at := s.now().Add(-s.age)
-	r := &verify.Request{Method: http.MethodPost, URL: s.url.String(), Header: http.Header{}, Query: s.url.Query()}
+	r := &verify.Request{Method: s.verifier.Methods()[0], URL: s.url.String(), Header: http.Header{}, Query: s.url.Query()}
 	r.Body = []byte(s.payload)
 	if s.sampled {
-		r.Body = []byte(fill(s.payload, id, s.kind, at))
+		text, err := fill(s.payload, id, s.kind, at)
+		if err != nil {
+			return nil, err
+		}
+		r.Body = []byte(text)
 	}
 	r.Header.Set("Content-Type", "application/json")
 	s.name(r, id)
+	before := maps.Clone(r.Query)
 	var err error
 	if s.private != nil {
 		err = s.verifier.SignEd25519(r, s.private, at, id)
 	} else {
 		err = s.verifier.Sign(r, at, id)
 	}
-	if err != nil {
-		return false, fmt.Errorf("signing: %w", err)
+	if err == nil && s.bad {
+		s.spoil(r, before)
 	}
-	if s.bad {
-		r.Body = append(r.Body, ' ') // the signature is now another body's
-	}
-	return s.post(r)
+	return r, err
 }
 
-// name puts ID and type into the headers where the provider has them there.
-func (s *sending) name(r *verify.Request, id string) {
-	set := func(picks []verify.Pick, value string) {
-		for _, p := range picks {
-			if p.In == "header" && len(p.Names) > 0 && value != "" {
-				first, _, _ := strings.Cut(p.Names[0], "|")
-				r.Header.Set(strings.TrimSuffix(first, "?"), value)
-				for _, more := range p.Names[1:] {
-					first, _, _ := strings.Cut(more, "|")
-					r.Header.Set(strings.TrimSuffix(first, "?"), "sample")
-				}
-			}
+// spoil makes every proof wrong, and leaves it well-formed: the headers that
+// prove the sender, and parameters that signing has added to the query.
+func (s *sending) spoil(r *verify.Request, before url.Values) {
+	names := s.verifier.SecretHeaders()
+	slices.Sort(names)
+	for _, name := range slices.Compact(names) { // spoiled twice, one could be right again
+		if v := r.Header.Get(name); v != "" {
+			r.Header.Set(name, wrong(v))
 		}
 	}
-	set(s.record.ID, id)
-	if s.record.Type != nil {
-		kind := s.kind
-		if kind == "" {
-			kind = "test"
+	for name := range r.Query {
+		if v := r.Query.Get(name); v != before.Get(name) {
+			r.Query.Set(name, wrong(v))
 		}
-		set([]verify.Pick{*s.record.Type}, kind)
+	}
+}
+
+// wrong changes one character of a proof, near the end, where no prefix and no
+// timestamp stands, but before the last ones, whose bits may not count in
+// base64. A digit is good in hex and base64 too.
+func wrong(proof string) string {
+	b := []byte(proof)
+	i := max(len(b)-8, 0)
+	if b[i] == '0' {
+		b[i] = '1'
+	} else {
+		b[i] = '0'
+	}
+	return string(b)
+}
+
+// name puts ID and type into the headers and parameters where the provider has them.
+func (s *sending) name(r *verify.Request, id string) {
+	for _, p := range s.record.ID {
+		for i, names := range p.Names {
+			value := "sample" // what else tells events apart is the same for all
+			if i == 0 {
+				value = id
+			}
+			put(r, p.In, names, value)
+		}
+	}
+	if t := s.record.Type; t != nil && len(t.Names) > 0 {
+		put(r, t.In, t.Names[0], s.kind)
+	}
+}
+
+// put sets the first of the names, written as in [verify.Pick]; what stands in
+// the body is in the sample.
+func put(r *verify.Request, in, names, value string) {
+	name, _, _ := strings.Cut(names, "|")
+	name = strings.TrimSuffix(name, "?")
+	switch {
+	case strings.HasPrefix(name, "@"):
+	case in == "header":
+		r.Header.Set(name, value)
+	case in == "query":
+		r.Query.Set(name, value)
 	}
 }
 
 func (s *sending) post(r *verify.Request) (bool, error) {
-	target := *s.url
-	target.RawQuery = r.Query.Encode()
-	req, err := http.NewRequest(http.MethodPost, target.String(), bytes.NewReader(r.Body))
+	to := *s.url
+	if query := r.Query.Encode(); query != s.url.Query().Encode() {
+		to.RawQuery = query // else it stays as it was written
+	}
+	req, err := http.NewRequest(r.Method, to.String(), bytes.NewReader(r.Body))
 	if err != nil {
 		return false, fmt.Errorf("making the request: %w", err)
 	}
@@ -286,26 +401,73 @@ func (s *sending) post(r *verify.Request) (bool, error) {
 	began := time.Now()
 	resp, err := s.client.Do(req)
 	if err != nil {
-		return false, fmt.Errorf("sending to %s: %w", s.url, err)
+		return false, fmt.Errorf("sending: %w", err)
 	}
 	defer resp.Body.Close() //nolint:errcheck // only its status matters
-	_, err = fmt.Fprintf(s.out, "%d %s %s  %s\n", resp.StatusCode, resp.Header.Get("Webhook-Status"),
-		resp.Header.Get("Webhook-Event-Id"), time.Since(began).Round(100*time.Microsecond))
-	return resp.StatusCode/100 == 2, err
+	return resp.StatusCode/100 == 2, s.print(resp, time.Since(began))
+}
+
+// print writes one answer on one line.
+func (s *sending) print(resp *http.Response, took time.Duration) error {
+	did, id := resp.Header.Get("Webhook-Status"), resp.Header.Get("Webhook-Event-Id")
+	if s.json {
+		err := json.NewEncoder(s.out).Encode(map[string]any{"status": resp.StatusCode, "webhook_status": did, "event": id, "seconds": took.Seconds()})
+		if err != nil {
+			return fmt.Errorf("printing: %w", err)
+		}
+		return nil
+	}
+	line := fmt.Sprintf("%d %s", resp.StatusCode, cmp.Or(printable(did), "(not from webhooks)"))
+	if id != "" {
+		line += " " + printable(id)
+	}
+	if _, err := fmt.Fprintf(s.out, "%s %s\n", line, took.Round(100*time.Microsecond)); err != nil {
+		return fmt.Errorf("printing: %w", err)
+	}
+	return nil
 }
 
 func providersCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "providers",
-		Short: "Lists the providers that `from` knows",
-		Args:  cobra.NoArgs,
+		Use:     "providers",
+		Short:   "Lists the providers that `from` knows",
+		Example: "  caddy webhooks providers\n  caddy webhooks providers --json",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			t := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 4, 2, ' ', 0)
-			fmt.Fprintln(t, "NAME\tSCHEME\tALSO\tPROVIDER")
-			for _, r := range providers.All() {
-				fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", r.Name, r.Schemes[0].Kind, strings.Join(r.Aliases, " "), r.Title)
+			cmd.SilenceUsage = true
+			asJSON, err := cmd.Flags().GetBool("json")
+			if err != nil {
+				return fmt.Errorf("reading the flags: %w", err)
 			}
-			return t.Flush()
+			return listProviders(cmd.OutOrStdout(), asJSON)
 		},
 	}
+}
+
+func listProviders(out io.Writer, asJSON bool) error {
+	type row struct {
+		Name    string   `json:"name"`
+		Title   string   `json:"title"`
+		Schemes []string `json:"schemes"`
+		Aliases []string `json:"aliases"`
+	}
+	list, rows := []row{}, [][]string{}
+	for _, r := range providers.All() {
+		v := row{Name: r.Name, Title: r.Title, Schemes: []string{}, Aliases: append([]string{}, r.Aliases...)}
+		for i := range r.Schemes {
+			if kind := r.Schemes[i].Kind; !slices.Contains(v.Schemes, kind) {
+				v.Schemes = append(v.Schemes, kind)
+			}
+		}
+		list = append(list, v)
+		rows = append(rows, []string{v.Name, strings.Join(v.Schemes, ", "), r.Title, strings.Join(v.Aliases, ", ")})
+	}
+	if asJSON {
+		if err := json.NewEncoder(out).Encode(map[string]any{"providers": list}); err != nil {
+			return fmt.Errorf("printing: %w", err)
+		}
+		return nil
+	}
+	t := table{out: out, flex: 2, columns: []column{{"NAME", 4, 20}, {"SCHEME", 6, 14}, {"PROVIDER", 8, 8}, {"ALSO", 4, 24}}}
+	return t.print(rows)
 }

@@ -2,16 +2,15 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 	"unicode/utf8"
 
@@ -36,6 +35,7 @@ type (
 		Event, Source, Provider, ID, Type string
 		Received                          time.Time
 		Size                              int
+		Gone                              bool
 		Deliveries                        []deliveryView
 		Method, URI                       string
 		Headers                           map[string][]string
@@ -45,6 +45,8 @@ type (
 		Destination, State string
 		Attempts           json.RawMessage
 		Next               *time.Time
+		InFlight           bool `json:"in_flight"`
+		Discarding, Replay bool
 	}
 	attemptView struct {
 		At       time.Time
@@ -64,7 +66,7 @@ func sourcesCommand() *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE: run(func(c *client, _ *cobra.Command, _ []string) error {
 			var v struct{ Sources []sourceView }
-			if printed, err := c.call(http.MethodGet, "/webhooks/sources", nil, nil, &v); printed || err != nil {
+			if printed, err := c.call(http.MethodGet, "/webhooks/sources", nil, &v); printed || err != nil {
 				return err
 			}
 			return c.sources(v.Sources)
@@ -76,32 +78,27 @@ func (c *client) sources(list []sourceView) error {
 	if len(list) == 0 {
 		return c.printf("no sources\n")
 	}
-	t := tabwriter.NewWriter(c.out, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(t, "SOURCE\tTO\tSTATE\tPENDING\tOLDEST\tDEAD\tDELIVERED\tRATE/S")
-	var errs []string
+	t := table{out: c.out, flex: -1, columns: []column{
+		{"SOURCE", 6, 16}, {"TO", 2, 14}, {"STATE", 5, 8}, {"PENDING", 7, 7}, {"OLDEST", 6, 6}, {"DEAD", 4, 7}, {"DELIVERED", 9, 9}, {"RATE/S", 6, 6},
+	}}
+	var rows [][]string
+	var notes strings.Builder
 	for _, s := range list {
+		fmt.Fprintf(&notes, "%s (%s): %d accepted, %d duplicates, %d rejected\n",
+			printable(s.Name), printable(cmp.Or(s.Provider, "not configured")), s.Accepted, s.Duplicates, s.Rejected)
 		for _, d := range s.Destinations {
-			fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%d\t%d\t%.1f\n",
-				cut(s.Name, 20), cut(d.Name, 14), d.State, d.Pending, c.ago(d.OldestPending), d.Dead, d.Delivered, d.Rate)
+			rows = append(rows, []string{
+				s.Name, d.Name, d.State, count(d.Pending), c.ago(d.OldestPending), count(d.Dead), count(d.Delivered), fmt.Sprintf("%.1f", d.Rate),
+			})
 			if d.LastError != "" {
-				errs = append(errs, fmt.Sprintf("%s/%s: last attempt: %s", s.Name, d.Name, d.LastError))
+				fmt.Fprintf(&notes, "%s/%s: last attempt: %s\n", printable(s.Name), printable(d.Name), cut(printable(d.LastError), 500))
 			}
 		}
 	}
-	if err := t.Flush(); err != nil {
+	if err := t.print(rows); err != nil {
 		return err
 	}
-	for _, s := range list {
-		if err := c.printf("%s (%s): %d accepted, %d duplicates, %d rejected\n", s.Name, s.Provider, s.Accepted, s.Duplicates, s.Rejected); err != nil {
-			return err
-		}
-	}
-	for _, e := range errs {
-		if err := c.printf("%s\n", e); err != nil {
-			return err
-		}
-	}
-	return nil
+	return c.printf("\n%s", notes.String())
 }
 
 // filters are the flags of `events`, which are the API's parameters.
@@ -121,8 +118,10 @@ func eventsCommand() *cobra.Command {
 		RunE: run(func(c *client, cmd *cobra.Command, _ []string) error {
 			q := url.Values{}
 			for name := range filters {
-				if v, err := cmd.Flags().GetString(name); err == nil && v != "" {
-					q.Set(name, v)
+				// An empty value is passed on too, and the API refuses it: an unset
+				// variable of a script must not show everything.
+				if f := cmd.Flags().Lookup(name); f.Changed {
+					q.Set(name, f.Value.String())
 				}
 			}
 			all, err := cmd.Flags().GetBool("all")
@@ -139,42 +138,84 @@ func eventsCommand() *cobra.Command {
 	return cmd
 }
 
+// pageView is one page of events, as it is shown.
+type pageView struct {
+	Events []eventView
+	Next   string
+}
+
 func (c *client) events(q url.Values, all bool) error {
-	for first := true; ; first = false {
-		var page struct {
-			Events []eventView
-			Next   string
-		}
-		printed, err := c.call(http.MethodGet, "/webhooks/events", q, nil, &page)
+	if c.json && all {
+		return c.allEvents(q)
+	}
+	t := table{out: c.out, flex: 3, columns: []column{
+		{"EVENT", 36, 36}, {"AGE", 4, 4}, {"SOURCE", 6, 12}, {"TYPE", 8, 8}, {"STATE", 9, 14},
+	}}
+	for {
+		var page pageView
+		printed, err := c.call(http.MethodGet, "/webhooks/events", q, &page)
 		if err != nil || printed {
 			return err
 		}
-		if err := c.eventTable(page.Events, first); err != nil {
-			return err
+		if len(page.Events) > 0 {
+			if err := t.print(c.rows(page.Events)); err != nil {
+				return err
+			}
 		}
-		switch {
-		case page.Next == "":
-			return nil
-		case !all:
-			return c.printf("more: --cursor %s, or --all\n", page.Next)
+		if page.Next == "" || t.widths != nil && !all {
+			return c.end(page.Next, t.widths != nil)
 		}
+		// A page can be empty and not the last: the search had its time.
 		q.Set("cursor", page.Next)
 	}
 }
 
-func (c *client) eventTable(list []eventView, first bool) error {
-	if len(list) == 0 && first {
+// end says what comes after the last page that was printed.
+func (c *client) end(next string, found bool) error {
+	switch {
+	case next != "":
+		return c.printf("more: --cursor %s, or --all\n", next)
+	case !found:
 		return c.printf("no events\n")
 	}
-	t := tabwriter.NewWriter(c.out, 0, 4, 1, ' ', 0)
-	if first {
-		fmt.Fprintln(t, "EVENT\tAGE\tSOURCE\tTYPE\tSTATE")
+	return nil
+}
+
+// allEvents prints all pages as one JSON value.
+func (c *client) allEvents(q url.Values) error {
+	separator := `{"events":[`
+	c.json = false // the pages are read, not printed
+	for {
+		var page struct {
+			Events []json.RawMessage
+			Next   string
+		}
+		if _, err := c.call(http.MethodGet, "/webhooks/events", q, &page); err != nil {
+			return err
+		}
+		for _, e := range page.Events {
+			if err := c.printf("%s%s", separator, e); err != nil {
+				return err
+			}
+			separator = ",\n"
+		}
+		if page.Next != "" {
+			q.Set("cursor", page.Next)
+			continue
+		}
+		if separator != ",\n" { // nothing was printed
+			return c.printf("%s],\"next\":\"\"}\n", separator)
+		}
+		return c.printf("],\"next\":\"\"}\n")
 	}
+}
+
+func (c *client) rows(list []eventView) [][]string {
+	rows := make([][]string, 0, len(list))
 	for _, e := range list {
-		age := e.Received
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", e.Event, c.ago(&age), cut(e.Source, 10), cut(e.Type, 12), cut(states(e), 12))
+		rows = append(rows, []string{e.Event, c.ago(&e.Received), e.Source, e.Type, states(e)})
 	}
-	return t.Flush()
+	return rows
 }
 
 // states sums an event's deliveries up: one word if they agree.
@@ -200,49 +241,98 @@ func showCommand() *cobra.Command {
 		Example: "  caddy webhooks show 01a208c1-2273-78b6-b2b3-3f9bb56ab108",
 		Args:    cobra.ExactArgs(1),
 		RunE: run(func(c *client, _ *cobra.Command, args []string) error {
-			var e eventView
-			if printed, err := c.call(http.MethodGet, "/webhooks/events/"+url.PathEscape(args[0]), nil, nil, &e); printed || err != nil {
+			e, err := c.one(args[0])
+			if e == nil || err != nil {
 				return err
 			}
-			return c.show(e)
+			return c.show(*e)
 		}),
 	}
 }
 
+// one gets one event; nil with --json, when it has been printed.
+func (c *client) one(id string) (*eventView, error) {
+	var e eventView
+	printed, err := c.call(http.MethodGet, "/webhooks/events/"+url.PathEscape(id), nil, &e)
+	if printed || err != nil {
+		return nil, err
+	}
+	return &e, nil
+}
+
 func (c *client) show(e eventView) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "event     %s\nsource    %s (%s)\nid        %s\ntype      %s\nreceived  %s (%s ago)\nrequest   %s %s\n",
-		e.Event, e.Source, e.Provider, e.ID, e.Type, e.Received.Format(time.RFC3339), c.ago(&e.Received), e.Method, e.URI)
+	for _, line := range [][2]string{
+		{"event", e.Event},
+		{"source", fmt.Sprintf("%s (%s)", e.Source, e.Provider)},
+		{"id", e.ID},
+		{"type", e.Type},
+		{"received", fmt.Sprintf("%s (%s ago)", e.Received.Format(time.RFC3339), c.ago(&e.Received))},
+		{"request", e.Method + " " + e.URI},
+		{"size", fmt.Sprintf("%d bytes", e.Size)},
+	} {
+		if text := strings.TrimSpace(line[1]); text != "" {
+			fmt.Fprintf(&b, "%-9s %s\n", line[0], printable(text))
+		}
+	}
 	for _, d := range e.Deliveries {
-		fmt.Fprintf(&b, "\nto %s: %s", d.Destination, d.State)
-		if d.Next != nil {
-			fmt.Fprintf(&b, ", next attempt %s", c.in(*d.Next))
-		}
-		b.WriteByte('\n')
-		var attempts []attemptView
-		if err := json.Unmarshal(d.Attempts, &attempts); err != nil {
-			return fmt.Errorf("reading the attempts: %w", err)
-		}
-		for _, a := range attempts {
-			fmt.Fprintf(&b, "  %d  %s  %s", a.Number, a.At.Format(time.RFC3339), time.Duration(a.Duration*float64(time.Second)).Round(time.Millisecond))
-			if a.Status != 0 {
-				fmt.Fprintf(&b, "  %d", a.Status)
-			}
-			fmt.Fprintf(&b, "  %s\n", a.Error)
-			if a.Answer != "" {
-				fmt.Fprintf(&b, "     answer: %s\n", printable(a.Answer, 200))
-			}
+		if err := c.delivery(&b, d); err != nil {
+			return err
 		}
 	}
 	b.WriteByte('\n')
 	for _, name := range slices.Sorted(maps.Keys(e.Headers)) {
 		for _, v := range e.Headers[name] {
-			fmt.Fprintf(&b, "%s: %s\n", name, printable(v, 500))
+			fmt.Fprintf(&b, "%s: %s\n", printable(name), cut(printable(v), 500))
 		}
 	}
-	b.WriteByte('\n')
-	b.WriteString(body(e.Body))
+	if len(e.Headers) > 0 {
+		b.WriteByte('\n')
+	}
+	if e.Gone {
+		b.WriteString("the body was removed by retention")
+	} else {
+		b.WriteString(body(e.Body))
+	}
 	return c.printf("%s\n", b.String())
+}
+
+// delivery prints the way of an event to one destination, attempt by attempt.
+func (c *client) delivery(b *strings.Builder, d deliveryView) error {
+	fmt.Fprintf(b, "\nto %s: %s", printable(d.Destination), printable(d.State))
+	switch {
+	case d.Discarding:
+		b.WriteString(", in flight, discarded after that")
+	case d.InFlight:
+		b.WriteString(", in flight")
+	case d.Next != nil:
+		fmt.Fprintf(b, ", next attempt %s", c.in(*d.Next))
+	}
+	if d.Replay {
+		b.WriteString(", replayed")
+	}
+	b.WriteByte('\n')
+	var attempts []attemptView
+	if err := json.Unmarshal(d.Attempts, &attempts); err != nil {
+		return fmt.Errorf("reading the attempts: %w", err)
+	}
+	if len(attempts) == 0 {
+		b.WriteString("  no attempt has ended yet\n")
+	}
+	for _, a := range attempts {
+		fmt.Fprintf(b, "  %d  %s  %s", a.Number, a.At.Format(time.RFC3339), time.Duration(a.Duration*float64(time.Second)).Round(time.Millisecond))
+		if a.Status != 0 {
+			fmt.Fprintf(b, "  %d", a.Status)
+		}
+		if a.Error != "" {
+			fmt.Fprintf(b, "  %s", printable(a.Error))
+		}
+		b.WriteByte('\n')
+		if a.Answer != "" {
+			fmt.Fprintf(b, "     answer: %s\n", cut(printable(strings.Join(strings.Fields(a.Answer), " ")), 200))
+		}
+	}
+	return nil
 }
 
 // body makes a stored body readable.
@@ -251,25 +341,16 @@ func body(encoded string) string {
 	switch {
 	case err != nil:
 		return "the body cannot be read: " + err.Error()
+	case len(raw) == 0:
+		return "the body is empty"
 	case !utf8.Valid(raw):
 		return fmt.Sprintf("%d bytes that are no text; --json has them in base64", len(raw))
 	}
 	var pretty bytes.Buffer
 	if json.Indent(&pretty, raw, "", "  ") == nil {
-		return pretty.String()
+		raw = pretty.Bytes()
 	}
-	return printable(string(raw), len(raw))
-}
-
-// printable keeps a stranger's bytes from steering the terminal.
-func printable(s string, most int) string {
-	s = strings.Map(func(r rune) rune {
-		if r < ' ' && r != '\n' && r != '\t' || r == 0x7f || r >= 0x80 && r < 0xa0 {
-			return '�'
-		}
-		return r
-	}, s)
-	return cut(s, most)
+	return paragraphs(string(raw))
 }
 
 func replayCommand() *cobra.Command {
@@ -290,11 +371,11 @@ func commandOn(verb, short, outcome string) *cobra.Command {
 	cmd.Flags().String("destination", "", "Only to this destination")
 	cmd.RunE = run(func(c *client, cmd *cobra.Command, args []string) error {
 		q := url.Values{}
-		if d, err := cmd.Flags().GetString("destination"); err == nil && d != "" {
-			q.Set("destination", d)
+		if f := cmd.Flags().Lookup("destination"); f.Changed { // empty too: it must not come to mean all
+			q.Set("destination", f.Value.String())
 		}
 		var v struct{ Changed, Deferred []string }
-		printed, err := c.call(http.MethodPost, "/webhooks/events/"+url.PathEscape(args[0])+"/"+verb, q, nil, &v)
+		printed, err := c.call(http.MethodPost, "/webhooks/events/"+url.PathEscape(args[0])+"/"+verb, q, &v)
 		if err != nil || printed {
 			return err
 		}
@@ -304,18 +385,25 @@ func commandOn(verb, short, outcome string) *cobra.Command {
 }
 
 func (c *client) done(event, outcome string, changed, deferred []string) error {
-	switch {
-	case len(changed) > 0:
-		return c.printf("%s %s: %s\n", event, outcome, strings.Join(changed, ", "))
-	case len(deferred) > 0:
+	if len(changed) > 0 {
+		if err := c.printf("%s %s: %s\n", event, outcome, strings.Join(changed, ", ")); err != nil {
+			return err
+		}
+	}
+	if len(deferred) > 0 {
 		return c.printf("%s is being sent just now; no other attempt follows: %s\n", event, strings.Join(deferred, ", "))
 	}
-	return c.printf("%s: nothing to do\n", event)
+	if len(changed) == 0 {
+		return c.printf("%s: nothing to do\n", event)
+	}
+	return nil
 }
 
 func (c *client) printf(format string, args ...any) error {
-	_, err := io.WriteString(c.out, fmt.Sprintf(format, args...))
-	return err
+	if _, err := fmt.Fprintf(c.out, format, args...); err != nil {
+		return fmt.Errorf("printing: %w", err)
+	}
+	return nil
 }
 
 // ago is a relative time in a few characters.
@@ -332,27 +420,4 @@ func (c *client) in(t time.Time) string {
 		return "now"
 	}
 	return "in " + short(d)
-}
-
-func short(d time.Duration) string {
-	d = max(d, 0)
-	switch {
-	case d < time.Minute:
-		return fmt.Sprintf("%ds", int(d.Seconds()))
-	case d < time.Hour:
-		return fmt.Sprintf("%dm", int(d.Minutes()))
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%dh", int(d.Hours()))
-	default:
-		return fmt.Sprintf("%dd", int(d.Hours()/24))
-	}
-}
-
-// cut shortens by runes.
-func cut(s string, most int) string {
-	r := []rune(s)
-	if len(r) <= most {
-		return s
-	}
-	return string(r[:most-1]) + "…"
 }
