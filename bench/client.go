@@ -71,7 +71,7 @@ func drive(addr string, more func() bool) ([]time.Duration, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	r := bufio.NewReader(c)
 	mac := hmac.New(sha256.New, []byte(secret))
 	var took []time.Duration

@@ -56,7 +56,7 @@ func run(p plan) error {
 		if err != nil {
 			return fmt.Errorf("making a directory: %w", err)
 		}
-		defer os.RemoveAll(dir)
+		defer func() { _ = os.RemoveAll(dir) }()
 		p.dir = dir
 	}
 	say("%s, %d CPUs, GOMAXPROCS %d; %v for each figure", runtime.Version(), runtime.NumCPU(), runtime.GOMAXPROCS(0), p.span)
@@ -69,5 +69,5 @@ func run(p plan) error {
 }
 
 func say(format string, args ...any) {
-	fmt.Fprintf(os.Stdout, format+"\n", args...)
+	_, _ = fmt.Fprintf(os.Stdout, format+"\n", args...)
 }

@@ -42,7 +42,7 @@ func serve(args []string) error {
 	if err := caddy.Load(config, true); err != nil {
 		return fmt.Errorf("loading the configuration: %w", err)
 	}
-	fmt.Fprintln(os.Stdout, "ready")
+	_, _ = fmt.Fprintln(os.Stdout, "ready")
 	ended := make(chan os.Signal, 1)
 	signal.Notify(ended, syscall.SIGTERM)
 	go func() {
@@ -141,7 +141,7 @@ func (c *child) pending() (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("asking the gateway: %w", err)
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	var v struct {
 		Sources []struct {
 			Destinations []struct {
@@ -167,7 +167,7 @@ func freeAddr() string {
 	if err != nil {
 		return "127.0.0.1:0"
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	return l.Addr().String()
 }
 

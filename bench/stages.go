@@ -121,12 +121,12 @@ func profile(p plan, w *world, conns int) (stop func(), err error) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		defer f.Close()
+		defer func() { _ = f.Close() }()
 		resp, err := http.Get(fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", w.admin, max(1, int(p.span.Seconds())-1)))
 		if err != nil {
 			return
 		}
-		defer resp.Body.Close()
+		defer func() { _ = resp.Body.Close() }()
 		_, _ = io.Copy(f, resp.Body)
 	}()
 	return func() { <-done }, nil
@@ -134,7 +134,9 @@ func profile(p plan, w *world, conns int) (stop func(), err error) {
 
 // drained waits until nothing is pending.
 func (w *world) drained() error {
-	for end := time.Now().Add(10 * time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(10 * time.Minute); time.Now().Before(end); <-tick.C {
 		n, err := w.pending()
 		if err != nil {
 			return err
@@ -231,6 +233,10 @@ func memory(p plan) error {
 	if err := plain.end(); err != nil {
 		return err
 	}
+	return gatewayMemory(p, plain, weigh)
+}
+
+func gatewayMemory(p plan, plain *child, weigh func(string, *child)) error {
 	w, err := newWorld(p, "memory")
 	if err != nil {
 		return err

@@ -147,7 +147,7 @@ func (l *lane) report(lease store.Lease, out event.Outcome, s store.Settlement) 
 	case event.Dead:
 		l.d.o.Logger.Error("event is dead: it is kept, and not tried again", l.about(lease, "status", out.Status, "error", out.Error,
 			"hint", "caddy webhooks replay "+lease.Event.ID.String())...)
-	default:
+	case event.Pending, event.Discarded, event.Filtered:
 		l.d.o.Logger.Debug("attempt failed", l.about(lease, "status", out.Status, "error", out.Error, "next", s.Next)...)
 	}
 }

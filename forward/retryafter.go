@@ -21,7 +21,7 @@ func retryAfter(v string, now time.Time) time.Duration {
 		if seconds > uint64(maxRetryAfter/time.Second) {
 			return maxRetryAfter
 		}
-		return time.Duration(seconds) * time.Second //nolint:gosec // bounded above
+		return time.Duration(seconds) * time.Second
 	}
 	if at, err := http.ParseTime(v); err == nil {
 		return min(max(at.Sub(now), 0), maxRetryAfter)

@@ -65,8 +65,9 @@ func reasonOf(err error) string {
 	return store.Reason(err)
 }
 
-// refuse answers an error, and counts it.
-func (h *Handler) refuse(w http.ResponseWriter, err error) {
+// refuse answers an error, and counts it. A body that was not read is not
+// waited for: the connection ends with the answer.
+func (h *Handler) refuse(w http.ResponseWriter, err error, unread bool) {
 	status, word := statusOf(err), rejected
 	if status >= 500 {
 		word = unavailable
@@ -78,8 +79,8 @@ func (h *Handler) refuse(w http.ResponseWriter, err error) {
 	if status == http.StatusMethodNotAllowed {
 		w.Header().Set("Allow", strings.Join(h.verifier.Load().Methods(), ", "))
 	}
-	if errors.Is(err, errIncomplete) || errors.Is(err, errTooLarge) {
-		w.Header().Set("Connection", "close") // the rest of the body is not waited for
+	if unread {
+		w.Header().Set("Connection", "close")
 	}
 	w.Header().Set(headerStatus, word)
 	w.WriteHeader(status)
@@ -99,6 +100,6 @@ func reply(w http.ResponseWriter, word string, a verify.Answer) {
 	}
 	w.WriteHeader(a.Status)
 	if a.Body != "" {
-		_, _ = io.WriteString(w, a.Body) //nolint:errcheck // the event is stored; whoever hung up asks again
+		_, _ = io.WriteString(w, a.Body) // the event is stored; whoever hung up asks again
 	}
 }

@@ -58,7 +58,7 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64, b *budget) ([
 	deadline := control.SetReadDeadline(time.Now().Add(bodyTime)) == nil
 	body, err := readAll(r, limit, b)
 	if deadline && err == nil {
-		_ = control.SetReadDeadline(time.Time{}) //nolint:errcheck // it could be set a moment ago
+		_ = control.SetReadDeadline(time.Time{})
 	}
 	return body, err
 }

@@ -86,6 +86,10 @@ func (h *Handler) check() error {
 	case h.MaxBody < 0 || h.DedupWindow < 0 || h.From.Tolerance < 0:
 		return errors.New("sizes and durations must not be negative")
 	}
+	return h.checkDestinations()
+}
+
+func (h *Handler) checkDestinations() error {
 	seen := map[string]bool{}
 	for _, to := range h.To {
 		switch {

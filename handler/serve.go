@@ -28,7 +28,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.
 	word, answer, err := h.take(w, in, share)
 	if err != nil {
 		h.logRefusal(in, err)
-		h.refuse(w, err)
+		h.refuse(w, err, in.unread)
 		return nil
 	}
 	if !in.receipt.ID.IsZero() {
@@ -48,10 +48,12 @@ type arrival struct {
 	checked  verify.Request
 	verdict  verify.Verdict
 	receipt  store.Receipt
+	// unread tells that the body has not been read to its end.
+	unread bool
 }
 
 func (h *Handler) arrive(r *http.Request) *arrival {
-	in := &arrival{r: r, original: r}
+	in := &arrival{r: r, original: r, unread: r.ContentLength != 0}
 	if o, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
 		in.original = &o
 	}
@@ -77,6 +79,7 @@ func (h *Handler) take(w http.ResponseWriter, in *arrival, share *budget) (word 
 	if in.checked.Body, err = readBody(w, in.r, h.maxBody, share); err != nil {
 		return "", a, err
 	}
+	in.unread = false
 	received := h.now()
 	if a, name, ok := h.greet(v, in, false); ok {
 		return name, a, nil

@@ -54,15 +54,12 @@ func (v *Verifier) Verify(r *Request, now time.Time, own ...Secret) (Verdict, er
 		if !s.present(r.Header) || signed && s.plain() {
 			continue
 		}
-		keys, why := s.allKeys(len(v.secrets), own)
-		if why == nil && len(keys) == 0 && s.Kind != "none" {
-			continue // configured for another scheme of this provider
-		}
+		verdict, why := s.try(r, now, len(v.secrets), own)
 		if why == nil {
-			var verdict Verdict
-			if verdict, why = s.check(r, now, keys); why == nil {
-				return verdict, nil
-			}
+			return verdict, nil
+		}
+		if errors.Is(why, errNotMeant) {
+			continue
 		}
 		signed = signed || !s.plain()
 		if err == nil || errors.Is(why, ErrExpired) || errors.Is(why, ErrFuture) {
@@ -73,6 +70,21 @@ func (v *Verifier) Verify(r *Request, now time.Time, own ...Secret) (Verdict, er
 		err = fmt.Errorf("%w: no header %s", ErrMissing, strings.Join(v.headers(), " or "))
 	}
 	return Verdict{}, err
+}
+
+// errNotMeant is returned by try when no secret is meant for the scheme.
+var errNotMeant = errors.New("configured for another scheme of this provider")
+
+// try checks a request with the keys that are meant for this scheme.
+func (s *scheme) try(r *Request, now time.Time, configured int, own []Secret) (Verdict, error) {
+	keys, err := s.allKeys(configured, own)
+	switch {
+	case err != nil:
+		return Verdict{}, err
+	case len(keys) == 0 && s.Kind != "none":
+		return Verdict{}, errNotMeant
+	}
+	return s.check(r, now, keys)
 }
 
 // plain tells whether the secret itself is sent. Where a provider also signs, a
@@ -143,7 +155,7 @@ func (s *scheme) fresh(at, now time.Time) error {
 func (s *scheme) match(r *Request, st stamps, signatures [][]byte, keys []key) (key, bool) {
 	if s.Kind == "ed25519" {
 		var content contentBuffer
-		_ = s.write(&content, r, st) //nolint:errcheck // memory does not fail
+		_ = s.write(&content, r, st)
 		for _, k := range keys {
 			for _, sig := range signatures {
 				if len(sig) == ed25519.SignatureSize && ed25519.Verify(k.public, content.b, sig) {
@@ -173,7 +185,7 @@ func (s *scheme) mac(k key, r *Request, st stamps, dst []byte) []byte {
 	}
 	defer k.macs.Put(m)
 	m.Reset()
-	_ = s.write(m, r, st) //nolint:errcheck // a hash does not fail
+	_ = s.write(m, r, st)
 	return m.Sum(dst)
 }
 

@@ -57,16 +57,9 @@ func (s *scheme) parse(r *Request) (signatures [][]byte, st stamps, err error) {
 			return nil, st, fmt.Errorf("%w: header %s is not %q", ErrFormat, name, want)
 		}
 	}
-	parts := []string{value}
-	switch {
-	case s.List == " ":
-		parts = strings.Fields(strings.ReplaceAll(value, ",v", " v"))
-	case s.List != "":
-		parts = strings.Split(value, s.List)
-	}
 	st.ts = s.timestamp(r)
 	st.id, _ = first(r.Header, s.IDHeader)
-	for _, part := range parts {
+	for _, part := range s.split(value) {
 		if text, ok := s.part(strings.TrimSpace(part), &st); ok {
 			if b, err := s.decode(text); err == nil && len(b) > 0 && len(signatures) < maxSignatures {
 				signatures = append(signatures, b)
@@ -77,6 +70,17 @@ func (s *scheme) parse(r *Request) (signatures [][]byte, st stamps, err error) {
 		return nil, st, fmt.Errorf("%w: header %s holds no signature that can be read", ErrFormat, s.Header[0])
 	}
 	return signatures, st, s.complete(st)
+}
+
+// split takes the items of a header apart.
+func (s *scheme) split(value string) []string {
+	switch s.List {
+	case "":
+		return []string{value}
+	case " ":
+		return strings.Fields(strings.ReplaceAll(value, ",v", " v"))
+	}
+	return strings.Split(value, s.List)
 }
 
 // part takes one item of the list: a signature, or the timestamp into st.

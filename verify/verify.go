@@ -42,8 +42,13 @@ func Reason(err error) string {
 		err  error
 		word string
 	}{
-		{ErrMissing, "missing"}, {ErrFormat, "format"}, {ErrMismatch, "mismatch"}, {ErrExpired, "expired"},
-		{ErrFuture, "future"}, {ErrNoSecret, "no_secret"}, {ErrMethod, "method"},
+		{ErrMissing, "missing"},
+		{ErrFormat, "format"},
+		{ErrMismatch, "mismatch"},
+		{ErrExpired, "expired"},
+		{ErrFuture, "future"},
+		{ErrNoSecret, "no_secret"},
+		{ErrMethod, "method"},
 	} {
 		if errors.Is(err, r.err) {
 			return r.word

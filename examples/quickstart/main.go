@@ -50,8 +50,8 @@ func run(data string) error {
 	if err := startGateway(data); err != nil {
 		return err
 	}
-	fmt.Fprintln(os.Stdout, "gateway on http://localhost:8080/github, application on http://localhost:3000, events in", data)
-	fmt.Fprintln(os.Stdout, "press Enter to take the application down and up, Ctrl+C to end")
+	_, _ = fmt.Fprintln(os.Stdout, "gateway on http://localhost:8080/github, application on http://localhost:3000, events in", data)
+	_, _ = fmt.Fprintln(os.Stdout, "press Enter to take the application down and up, Ctrl+C to end")
 	go app.toggle(os.Stdin)
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, os.Interrupt, syscall.SIGTERM)
@@ -111,7 +111,7 @@ func (a *application) receive(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	fmt.Fprintf(a.out, "application: %s %s, event %s, attempt %s, %d bytes\n",
+	_, _ = fmt.Fprintf(a.out, "application: %s %s, event %s, attempt %s, %d bytes\n",
 		r.Method, r.URL, r.Header.Get("Webhook-Event-Id"), r.Header.Get("Webhook-Attempt"), len(body))
 }
 
@@ -121,13 +121,13 @@ func (a *application) toggle(in io.Reader) {
 	for lines := bufio.NewScanner(in); lines.Scan(); running = !running {
 		if running {
 			a.down()
-			fmt.Fprintln(a.out, "application: down; events are kept")
+			_, _ = fmt.Fprintln(a.out, "application: down; events are kept")
 			continue
 		}
 		if err := a.up(); err != nil {
-			fmt.Fprintln(a.out, err)
+			_, _ = fmt.Fprintln(a.out, err)
 			continue
 		}
-		fmt.Fprintln(a.out, "application: up again")
+		_, _ = fmt.Fprintln(a.out, "application: up again")
 	}
 }

@@ -17,7 +17,7 @@ func BenchmarkAccept64(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer s.Close()
+	defer func() { _ = s.Close() }()
 	body := strings.Repeat("x", 1024)
 	var n atomic.Int64
 	b.SetParallelism(32)

@@ -25,5 +25,5 @@ func fileSystemSize(dir string) (int64, error) {
 	if err := unix.Statfs(dir, &st); err != nil {
 		return 0, err
 	}
-	return int64(st.Blocks) * int64(st.Bsize), nil //nolint:gosec,unconvert // the types differ between systems
+	return int64(st.Blocks) * int64(st.Bsize), nil //nolint:unconvert // the types differ between systems
 }

@@ -118,7 +118,7 @@ func (s *Store) writeIndex() {
 // Badger maps sparse files, and a page that cannot be backed kills the process.
 func (s *Store) catchUp() error {
 	s.space.refresh()
-	if s.space.err() != nil {
+	if s.space.low() {
 		return nil
 	}
 	cp, err := s.flush()

@@ -30,14 +30,14 @@ func lockDir(dir string) (*dirLock, error) {
 	}
 	// The PID is for people; a full disk must not keep the store from opening.
 	if err := f.Truncate(0); err == nil {
-		_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0) //nolint:errcheck // see above
+		_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	}
 	return &dirLock{f}, nil
 }
 
 func holderOf(f *os.File) string {
 	b := make([]byte, 32)
-	n, _ := f.ReadAt(b, 0) //nolint:errcheck // an unknown holder is still a holder
+	n, _ := f.ReadAt(b, 0)
 	if pid := strings.TrimSpace(string(b[:n])); pid != "" {
 		return pid
 	}

@@ -55,7 +55,7 @@ func TestNothingPromisedIsLostWhateverFails(t *testing.T) {
 	for seed := range seeds {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
-			m := newModel(t, uint64(seed)) //nolint:gosec // small and not negative
+			m := newModel(t, uint64(seed))
 			for range steps {
 				m.step()
 			}
@@ -218,7 +218,7 @@ func (m *model) leased() []*promise {
 			list = append(list, p)
 		}
 	}
-	slices.SortFunc(list, func(a, b *promise) int { return int(a.lease.Token) - int(b.lease.Token) }) //nolint:gosec // small
+	slices.SortFunc(list, func(a, b *promise) int { return int(a.lease.Token) - int(b.lease.Token) })
 	return list
 }
 

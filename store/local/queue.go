@@ -118,7 +118,7 @@ func (s *Store) load(ctx context.Context, leases []store.Lease, places []journal
 		s.o.Logger.ErrorContext(ctx, "stored event cannot be read; it is tried again later",
 			"source", l.Destination.Source, "destination", l.Destination.Name, "event", l.Event.ID.String(), "error", err)
 		now := s.o.Now()
-		_ = s.Settle(l, store.Settlement{ //nolint:errcheck // only closing can refuse it, and then it comes back anyway
+		_ = s.Settle(l, store.Settlement{ // only closing can refuse it, and then it comes back anyway
 			Attempt: event.Attempt{Destination: l.Destination.Name, Number: l.Attempt, At: now, Error: err.Error()},
 			State:   event.Pending, Next: now.Add(unreadableWait), Since: l.Since,
 		})

@@ -37,6 +37,9 @@ func (s *Store) recover() error {
 		return err
 	}
 	s.space.refresh()
+	if by := s.clock.restarted(s.journalTime); by != 0 {
+		s.o.Logger.Warn("the clock differs much from when the store was last written; no claim expires for an hour", "by", by)
+	}
 	s.report(report, cp, time.Since(began))
 	// From here on the index runs ahead of this checkpoint, so it is no longer clean.
 	unclean, err := s.flush()

@@ -79,7 +79,7 @@ func (s *Store) loseOrphans() {
 
 // sweep removes the claims that are over from the index.
 func (s *Store) sweep(ctx context.Context) error {
-	if s.clock.holds() || s.space.err() != nil {
+	if s.clock.holds() || s.space.low() {
 		return nil
 	}
 	_, err := s.claims.Sweep(ctx, func(_ dedup.ClaimKey, c dedup.Claim) bool {
@@ -442,7 +442,7 @@ func (c *clearing) history(r *row) (list []attemptOf) {
 
 // thaw lets the events be used again.
 func (c *clearing) thaw() {
-	_ = c.s.applied(func() error { //nolint:errcheck // the function below returns none
+	_ = c.s.applied(func() error {
 		for _, seq := range c.frozen {
 			close(c.s.frozen[seq])
 			delete(c.s.frozen, seq)

@@ -28,6 +28,9 @@ func (s *space) refresh() {
 
 func (s *space) free() int64 { return s.last.Load() }
 
+// low tells whether the low-water mark is reached.
+func (s *space) low() bool { return s.err() != nil }
+
 // err is nil, or why new events are refused.
 func (s *space) err() error {
 	free := s.last.Load()

@@ -24,11 +24,6 @@ func (w *writer) string(v string) {
 	w.b = append(w.b, v...)
 }
 
-func (w *writer) bytes(v []byte) {
-	w.uint(uint64(len(v)))
-	w.b = append(w.b, v...)
-}
-
 // reader takes values off the front; the first one that does not fit sets bad
 // and empties it, so callers check err once at the end.
 type reader struct {

@@ -149,17 +149,17 @@ func decodeHeader(b []byte) (*header, error) {
 func unixNano(n int64) time.Time { return time.Unix(0, n).UTC() }
 
 func putInt64(b []byte, n int64) {
-	binary.LittleEndian.PutUint64(b, uint64(n)) //nolint:gosec // the same bits
+	binary.LittleEndian.PutUint64(b, uint64(n))
 }
 
 func getInt64(b []byte) int64 {
-	return int64(binary.LittleEndian.Uint64(b)) //nolint:gosec // the same bits
+	return int64(binary.LittleEndian.Uint64(b))
 }
 
 // length is that of a body or payload: below maxEntry and MaxBatch, far from 32
 // bits.
 func length(n int) uint32 {
-	return uint32(n) //nolint:gosec // see above
+	return uint32(n)
 }
 
 // seal is what the salt of a segment means for its frames: the bytes each

@@ -56,7 +56,7 @@ func (osFS) Create(name string) (File, error) {
 func (osFS) Open(name string) (File, error) { return open(name, os.O_RDWR) }
 
 func open(name string, flag int) (File, error) {
-	f, err := os.OpenFile(name, flag, 0o600) //nolint:gosec // the operator names the directory
+	f, err := os.OpenFile(name, flag, 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +91,7 @@ func (osFS) ReadDir(dir string) ([]string, error) {
 }
 
 func (osFS) SyncDir(dir string) error {
-	d, err := os.Open(dir) //nolint:gosec // the operator names the directory
+	d, err := os.Open(dir)
 	if err != nil {
 		return err
 	}
