@@ -49,6 +49,15 @@ func build(cmd *cobra.Command) {
 	cmd.PersistentFlags().BoolP("json", "", false, "Print JSON, as the API answers it")
 	cmd.AddCommand(sourcesCommand(), eventsCommand(), showCommand(), replayCommand(), discardCommand(),
 		sendCommand(), providersCommand())
+	// Without this a mistyped command shows the help and ends well, which a
+	// script takes for done.
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return cmd.Help()
+		}
+		cmd.SilenceUsage = true
+		return fmt.Errorf("unknown command %q; `caddy webhooks --help` lists them", args[0])
+	}
 }
 
 // client talks to the admin API.

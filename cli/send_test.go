@@ -381,6 +381,25 @@ func TestProvidersAreListed(t *testing.T) {
 	}
 }
 
+func TestAMistypedCommandFails(t *testing.T) {
+	t.Parallel()
+	root := &cobra.Command{Use: "caddy"} // in Caddy it is not the root, which cobra would check by itself
+	cmd := &cobra.Command{Use: "webhooks"}
+	build(cmd)
+	root.AddCommand(cmd)
+	var out bytes.Buffer
+	root.SetOut(&out)
+	root.SetErr(&out)
+	root.SetArgs([]string{"webhooks", "repaly", "01a208c1-2273-78b6-b2b3-3f9bb56ab108"})
+	if err := root.ExecuteContext(t.Context()); err == nil || !strings.Contains(err.Error(), "repaly") {
+		t.Errorf("%v", err)
+	}
+	root.SetArgs([]string{"webhooks"})
+	if err := root.ExecuteContext(t.Context()); err != nil || !strings.Contains(out.String(), "Available Commands") {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestEveryCommandHasHelpWithExamples(t *testing.T) {
 	t.Parallel()
 	cmd := &cobra.Command{Use: "webhooks"}
