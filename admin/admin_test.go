@@ -143,6 +143,7 @@ func TestWhatCannotBeAskedIsRefusedWithTheReason(t *testing.T) {
 		{"GET", "/webhooks/events?type=", "", 400, "empty"},
 		{"GET", "/webhooks/events?since=-NaNd", "", 400, "-2h"},
 		{"GET", "/webhooks/events?since=--2h", "", 400, "-2h"},
+		{"GET", "/webhooks/events?since=--2d", "", 400, "-2h"},
 		{"GET", "/webhooks/events?until=-1e300d", "", 400, "-2h"},
 		{"GET", "/webhooks/events?since=-1h&until=-1h", "", 400, "later than since"},
 		{"GET", "/webhooks/events?limit=1001", "", 400, "1000"},

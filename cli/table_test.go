@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"github.com/caddy-webhooks/caddy-webhooks/admin"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -208,6 +210,20 @@ func TestJSONIsWhatTheAPIAnswers(t *testing.T) {
 	c.json = true
 	if err := c.events(url.Values{}, false); err != nil || out.String() != threeEvents {
 		t.Errorf("%v, %s", err, out)
+	}
+}
+
+func TestTheAPIIsToldWhoActs(t *testing.T) {
+	t.Parallel()
+	var who string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		who = r.Header.Get(admin.WhoHeader)
+		_, _ = io.WriteString(w, noMore)
+	}))
+	t.Cleanup(server.Close)
+	c, _ := listening(t, server)
+	if err := c.events(url.Values{}, false); err != nil || !strings.HasPrefix(who, "cli ") || len(who) < len("cli a@b") {
+		t.Errorf("%q, %v", who, err)
 	}
 }
 
