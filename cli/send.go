@@ -330,7 +330,7 @@ func (s *sending) sign(id string) (*verify.Request, error) {
 // spoil makes every proof wrong, and leaves it well-formed: the headers that
 // prove the sender, and parameters that signing has added to the query.
 func (s *sending) spoil(r *verify.Request, before url.Values) {
-	names := s.verifier.SecretHeaders()
+	names := s.verifier.Proof()
 	slices.Sort(names)
 	for _, name := range slices.Compact(names) { // spoiled twice, one could be right again
 		if v := r.Header.Get(name); v != "" {

@@ -149,14 +149,14 @@ func (c *Chain) judgeError(out *event.Outcome, err error) {
 		out.Error = words(handler)
 		// No upstream is available: reverse_proxy says so at once, and with 503.
 		out.Unreached = handler.StatusCode == http.StatusServiceUnavailable
-		if handler.Err == nil {
-			out.Status = handler.StatusCode // Caddy's error handler: the chain's own answer
+		if handler.StatusCode < http.StatusBadGateway || handler.StatusCode > http.StatusGatewayTimeout {
+			out.Status = handler.StatusCode // not the proxy's: the chain's own answer, as by Caddy's error handler
 		}
 	}
 }
 
 func words(h caddyhttp.HandlerError) string {
-	if h.Err == nil {
+	if h.Err == nil || h.Err.Error() == "" {
 		return fmt.Sprintf("the destination ended with error %d", h.StatusCode)
 	}
 	return h.Err.Error()

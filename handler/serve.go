@@ -219,7 +219,7 @@ func (h *Handler) event(in *arrival, received time.Time) *event.Event {
 		Source: h.Name, Provider: h.record.Name, Secret: in.verdict.Digest, Received: received,
 		Method: r.Method, URI: target(r), OriginalURI: target(in.original), Proto: r.Proto, Host: r.Host,
 		TLS: r.TLS != nil, RemoteAddr: r.RemoteAddr, Header: maps.Clone(r.Header), Body: in.checked.Body,
-		Proof: h.verifier.Load().SecretHeaders(),
+		Proof: h.verifier.Load().Proof(),
 	}
 	stripOurs(e.Header)
 	e.ClientIP, _ = caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)

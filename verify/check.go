@@ -41,9 +41,17 @@ func (v *Verifier) headers() []string {
 	return names
 }
 
-// SecretHeaders lists the headers that prove the sender; they are masked
-// wherever a request is shown.
-func (v *Verifier) SecretHeaders() []string { return v.headers() }
+// Proof lists the headers and parameters that prove the sender; they are
+// masked wherever a request is shown.
+func (v *Verifier) Proof() []string {
+	names := v.headers()
+	for _, s := range v.schemes {
+		if s.Query != "" {
+			names = append(names, s.Query)
+		}
+	}
+	return names
+}
 
 // Verify proves a request. Secrets of the request's own may be given; they are
 // tried after the configured ones. Every error wraps [ErrRejected].

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -72,13 +73,18 @@ func (s *scheme) parse(r *Request) (signatures [][]byte, st stamps, err error) {
 	return signatures, st, s.complete(st)
 }
 
+// commaJoined finds a comma that stands in place of the space between two
+// signatures: several headers of one name are joined so. The version's own comma
+// must follow, since a base64 signature may begin with v too.
+var commaJoined = regexp.MustCompile(`,(v[0-9]+a?,)`)
+
 // split takes the items of a header apart.
 func (s *scheme) split(value string) []string {
 	switch s.List {
 	case "":
 		return []string{value}
 	case " ":
-		return strings.Fields(strings.ReplaceAll(value, ",v", " v"))
+		return strings.Fields(commaJoined.ReplaceAllString(value, " $1"))
 	}
 	return strings.Split(value, s.List)
 }

@@ -95,6 +95,41 @@ func TestAnyOfSeveralSecretsAndSignaturesMayMatch(t *testing.T) {
 	}
 }
 
+func TestASignatureMayBeginLikeAVersion(t *testing.T) {
+	t.Parallel()
+	v := verifier(t, "standard-webhooks", verify.Options{}, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+	now := time.Unix(1_795_000_000, 0)
+	met := false
+	for i := range 2000 {
+		req := post(fmt.Sprint("{}", i))
+		if err := v.Sign(req, now, "msg_1"); err != nil {
+			t.Fatal(err)
+		}
+		met = met || strings.HasPrefix(req.Header.Get("Webhook-Signature"), "v1,v")
+		if _, err := v.Verify(req, now); err != nil {
+			t.Fatalf("%s: %v", req.Header.Get("Webhook-Signature"), err)
+		}
+	}
+	if !met {
+		t.Fatal("no signature began with v")
+	}
+}
+
+func TestSeveralSignatureHeadersAreOneList(t *testing.T) {
+	t.Parallel()
+	v := verifier(t, "standard-webhooks", verify.Options{}, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+	now := time.Unix(1_795_000_000, 0)
+	req := post("{}")
+	if err := v.Sign(req, now, "msg_1"); err != nil {
+		t.Fatal(err)
+	}
+	good := req.Header.Get("Webhook-Signature")
+	req.Header["Webhook-Signature"] = []string{"v1,AAAA", good}
+	if _, err := v.Verify(req, now); err != nil {
+		t.Errorf("the second of two headers: %v", err)
+	}
+}
+
 func TestGiteaWithoutASecretOfItsOwnIsRefused(t *testing.T) {
 	t.Parallel()
 	v := verifier(t, "gitea", verify.Options{}, "secret")

@@ -291,3 +291,8 @@ func TestOneHundredConcurrentRepeatsAreOneEventAndAHundredSuccesses(t *testing.T
 		t.Errorf("the application got it %d times", n)
 	}
 }
+
+// unavailableApp is an application that is there and cannot work.
+func unavailableApp(w http.ResponseWriter, _ *http.Request) {
+	w.WriteHeader(http.StatusInternalServerError)
+}

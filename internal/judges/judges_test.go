@@ -74,7 +74,9 @@ func TestStripe(t *testing.T) {
 	v := compile(t, "stripe", "whsec_test")
 	for _, body := range bodies {
 		both(t, v, body,
-			func(h http.Header) error { return webhook.ValidatePayload([]byte(body), h.Get("Stripe-Signature"), "whsec_test") },
+			func(h http.Header) error {
+				return webhook.ValidatePayload([]byte(body), h.Get("Stripe-Signature"), "whsec_test")
+			},
 			func(h http.Header) {
 				signed := webhook.GenerateTestSignedPayload(&webhook.UnsignedPayload{Payload: []byte(body), Secret: "whsec_test"})
 				h.Set("Stripe-Signature", signed.Header)
