@@ -10,6 +10,7 @@ import (
 
 	"github.com/caddy-webhooks/caddy-webhooks/handler"
 	"github.com/caddy-webhooks/caddy-webhooks/internal/dispense"
+	"github.com/caddy-webhooks/caddy-webhooks/verify/providers"
 )
 
 const fromForm = "from <provider> [<secret>...] { … }"
@@ -23,6 +24,9 @@ func from(f *handler.From) dispense.Field {
 		case slices.Contains(args, ""):
 			return d.Errf("an argument of from is empty, so its environment variable may be unset; write: %s", fromForm)
 		}
+		if err := known(args[0]); err != nil {
+			return d.WrapErr(err)
+		}
 		f.Provider, f.Secrets = args[0], args[1:]
 		return dispense.Block(d, "from", dispense.Fields{
 			"secret":    dispense.Strings(&f.Secrets, "<secret>..."),
@@ -35,6 +39,17 @@ func from(f *handler.From) dispense.Field {
 			dispense.Other: dispense.Nested("[<value>...]", readOption(&f.Options)),
 		})
 	})
+}
+
+// known refuses a provider that there is no record of.
+func known(provider string) error {
+	if _, ok := providers.Get(provider); ok {
+		return nil
+	}
+	if near := providers.Suggest(provider); near != "" {
+		return fmt.Errorf("unknown provider %q; did you mean %s?", provider, near)
+	}
+	return fmt.Errorf("unknown provider %q; for a sender without a preset write hmac, token, basic or ed25519", provider)
 }
 
 func readID(to *[]handler.Pick) func([]string) error {

@@ -72,3 +72,25 @@ func TestASecretInAFileIsReadAgainWhenItChanges(t *testing.T) {
 		t.Errorf("after the file was emptied: %d, want the old secret to stand", status)
 	}
 }
+
+func TestASecretOfTheRequestSeparatesTenants(t *testing.T) {
+	t.Parallel()
+	app := testkit.NewApp(t)
+	g := testkit.New(t).Start("{$ADDR} {\n\twebhooks /hook {\n\t\tfrom github {http.request.uri.query.tenant}\n\t\tto " + app.Addr() + "\n\t}\n}")
+	for i, c := range []struct {
+		tenant, secret string
+		status         int
+		word           string
+	}{
+		{"one", "one", 200, "accepted"},
+		{"one", "one", 200, "duplicate"},
+		{"two", "two", 200, "accepted"}, // the same ID, of another tenant
+		{"", "", 401, "rejected"},
+		{"two", "one", 401, "rejected"},
+	} {
+		status, h, err := testkit.Post("http://"+g.Addr+"/hook?tenant="+c.tenant, c.secret, "same-id", []byte("{}"))
+		if err != nil || status != c.status || h.Get("Webhook-Status") != c.word {
+			t.Errorf("request %d: %d %s %v, want %d %s", i+1, status, h.Get("Webhook-Status"), err, c.status, c.word)
+		}
+	}
+}
