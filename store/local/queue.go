@@ -68,7 +68,6 @@ func (s *Store) take(d *destination, r store.LeaseRequest) (leases []store.Lease
 		if v := s.waiting(d, row, top); v != nil {
 			e := &event.Event{ID: row.id, Seq: top.seq, Source: row.source}
 			l := s.lease(e, v, r.Until)
-			l.Fresh = v.Attempts == 0 && v.marks == 0
 			leases, places = append(leases, l), append(places, row.pos)
 			bytes += int(row.size)
 		}
@@ -100,7 +99,7 @@ func (s *Store) lease(e *event.Event, d *delivery, until time.Time) store.Lease 
 	dest.inFlight++
 	return store.Lease{
 		Token: s.token, Event: e, Destination: dest.Destination, Attempt: d.Attempts + d.marks + 1,
-		Since: d.Since, Replay: d.Replay, Fresh: d.Attempts == 0, Unfinished: d.marks,
+		Since: d.Since, Replay: d.Replay, Fresh: len(d.attempts) == 0 && d.marks == 0, Unfinished: d.marks,
 	}
 }
 

@@ -327,3 +327,27 @@ func TestADamagedPageIsRebuilt(t *testing.T) {
 		t.Error("there is no index")
 	}
 }
+
+func TestAReplayedEventIsNotNewAgain(t *testing.T) {
+	t.Parallel()
+	r := newRoom(t)
+	receipt := r.accept("one", time.Hour)
+	lease := func() store.Lease {
+		leases, _, err := r.Lease(t.Context(), toShop, store.LeaseRequest{Now: r.now, Until: r.now.Add(time.Hour), Max: 1, MaxBytes: 1 << 20})
+		if err != nil || len(leases) != 1 {
+			t.Fatalf("%d leases, %v", len(leases), err)
+		}
+		return leases[0]
+	}
+	first := lease()
+	if err := r.Settle(first, store.Settlement{State: event.Delivered, Attempt: event.Attempt{Number: 1, At: r.now}}); err != nil {
+		t.Fatal(err)
+	}
+	r.roll()
+	if _, err := r.Command(t.Context(), store.Command{Action: store.Replay, Event: receipt.ID}); err != nil {
+		t.Fatal(err)
+	}
+	if again := lease(); !first.Fresh || again.Fresh || !again.Replay {
+		t.Errorf("fresh at first %v, at the replay %v (replay %v)", first.Fresh, again.Fresh, again.Replay)
+	}
+}
