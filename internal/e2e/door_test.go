@@ -74,13 +74,13 @@ func TestNothingInTheSiteStandsBeforeTheProof(t *testing.T) {
 		"proven":                {testkit.Secret, "", 200, "accepted"},
 		"proven with a slash":   {testkit.Secret, "/", 200, "accepted"},
 		"proven with a query":   {testkit.Secret, "?a=%zz&b=%2F;c", 200, "accepted"},
-		"forged in other case":  {"wrong", "/../HOOK", 401, "rejected"},
-		"forged, two slashes":   {"wrong", "/../" + "/hook", 401, "rejected"},
-		"forged, escaped slash": {"wrong", "%2F", 401, "rejected"},
+		"forged in other case":  {"wrong", "/../HOOK", 401, ""},
+		"forged, two slashes":   {"wrong", "/../" + "/hook", 401, ""},
+		"forged, escaped slash": {"wrong", "%2F", 401, ""},
 	} {
 		status, h, err := testkit.Post(url+c.path, c.secret, name, []byte(`{"n":1}`))
-		if err != nil || status != c.status {
-			// What the matcher misses goes to the site's own basic_auth, which says 401 too.
+		// Without a word: what the matcher misses goes to the site's own basic_auth, which says 401 too.
+		if err != nil || status != c.status || c.word != "" && h.Get("Webhook-Status") != c.word {
 			t.Errorf("%s: %d %s %v, want %d", name, status, h.Get("Webhook-Status"), err, c.status)
 		}
 	}
