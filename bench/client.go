@@ -29,7 +29,8 @@ var payload = append([]byte(`{"action":"opened","padding":"`), append(bytes.Repe
 type load struct {
 	rate     float64
 	p50, p99 time.Duration
-	sent     int
+	all      []time.Duration
+	elapsed  time.Duration
 }
 
 // hammer sends events over conns connections, each as fast as the answers
@@ -58,11 +59,19 @@ func hammer(addr string, conns int, span time.Duration, limit int64) (load, erro
 	if len(all) == 0 {
 		return load{}, errors.New("nothing was sent")
 	}
-	slices.Sort(all)
-	return load{
-		rate: float64(len(all)) / elapsed.Seconds(), sent: len(all),
-		p50: all[len(all)/2], p99: all[len(all)*99/100],
-	}, nil
+	return load{all: all, elapsed: elapsed}.sum(), nil
+}
+
+// and adds a second measurement of the same.
+func (l load) and(more load) load {
+	return load{all: append(l.all, more.all...), elapsed: l.elapsed + more.elapsed}.sum()
+}
+
+func (l load) sum() load {
+	slices.Sort(l.all)
+	l.rate = float64(len(l.all)) / l.elapsed.Seconds()
+	l.p50, l.p99 = l.all[len(l.all)/2], l.all[len(l.all)*99/100]
+	return l
 }
 
 // drive is one connection.

@@ -34,12 +34,17 @@ func main() {
 	quick := flag.Bool("quick", false, "a few seconds in all; the figures mean little")
 	dir := flag.String("dir", "", "directory for stored events; default: a temporary one")
 	profile := flag.String("profile", "", "write a CPU profile of the gateway under 64 connections to this file")
+	only := flag.String("only", "", "run one stage: accepts, deliveries, memory or claims; default: all")
+	conns := flag.Int("conns", 0, "measure accepts at this number of connections only")
 	flag.Parse()
 	p := plan{span: 5 * time.Second, conns: []int{1, 64, 256}, waiting: 100_000, claims: 1_000_000, dir: *dir, profile: *profile}
 	if *quick {
 		p.span, p.conns, p.waiting, p.claims = 300*time.Millisecond, []int{1, 16}, 500, 2000
 	}
-	exit(run(p))
+	if *conns > 0 {
+		p.conns = []int{*conns}
+	}
+	exit(run(p, *only))
 }
 
 func exit(err error) {
@@ -50,7 +55,13 @@ func exit(err error) {
 	os.Exit(0)
 }
 
-func run(p plan) error {
+// stages are what is measured, in order.
+var stages = []struct {
+	name string
+	run  func(plan) error
+}{{"accepts", accepts}, {"deliveries", deliveries}, {"memory", memory}, {"claims", manyClaims}}
+
+func run(p plan, only string) error {
 	if p.dir == "" {
 		dir, err := os.MkdirTemp("", "webhooks-bench")
 		if err != nil {
@@ -60,10 +71,18 @@ func run(p plan) error {
 		p.dir = dir
 	}
 	say("%s, %d CPUs, GOMAXPROCS %d; %v for each figure", runtime.Version(), runtime.NumCPU(), runtime.GOMAXPROCS(0), p.span)
-	for _, stage := range []func(plan) error{accepts, deliveries, memory, manyClaims} {
-		if err := stage(p); err != nil {
+	known := false
+	for _, stage := range stages {
+		if only != "" && only != stage.name {
+			continue
+		}
+		known = true
+		if err := stage.run(p); err != nil {
 			return err
 		}
+	}
+	if !known {
+		return fmt.Errorf("there is no stage %q", only)
 	}
 	return nil
 }

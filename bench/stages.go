@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -10,11 +11,11 @@ import (
 )
 
 // sites of one Caddy process: what the gateway is compared with.
-func sites(b *backend) []site {
+func sites(hooked, plain *backend) []site {
 	return []site{
 		{"respond", "\trespond 200"},
-		{"reverse_proxy", "\treverse_proxy " + b.addr},
-		{"webhooks", webhooks(b, "")},
+		{"reverse_proxy", "\treverse_proxy " + plain.addr},
+		{"webhooks", webhooks(hooked, "")},
 	}
 }
 
@@ -26,11 +27,12 @@ func global(dir string) string {
 	return fmt.Sprintf("\twebhooks {\n\t\tstore local %s\n\t\tmax_backlog 100GiB\n\t}", filepath.Join(dir, "store"))
 }
 
-// world is a gateway with its backend.
+// world is a gateway with its backends: hooked gets the webhooks, and plain
+// what the proxy passes on.
 type world struct {
 	*child
-	backend *backend
-	dir     string
+	hooked, plain *backend
+	dir           string
 }
 
 func newWorld(p plan, name string) (*world, error) {
@@ -38,25 +40,33 @@ func newWorld(p plan, name string) (*world, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making a directory: %w", err)
 	}
-	b, err := newBackend()
-	if err != nil {
+	w := &world{dir: dir}
+	var err error
+	if w.hooked, err = newBackend(); err != nil {
 		return nil, err
 	}
-	c, err := start(dir, global(dir), sites(b)...)
-	if err != nil {
+	if w.plain, err = newBackend(); err != nil {
 		return nil, err
 	}
-	return &world{child: c, backend: b, dir: dir}, nil
+	if w.child, err = start(dir, global(dir), sites(w.hooked, w.plain)...); err != nil {
+		return nil, err
+	}
+	return w, nil
 }
 
 func (w *world) close() error {
 	err := w.end()
-	_ = w.backend.srv.Close()
+	_ = w.hooked.srv.Close()
+	_ = w.plain.srv.Close()
 	return err
 }
 
-// accepts measures intake. The backend hangs meanwhile, so that it is intake
-// alone; a second row has it deliver at the same time.
+// rounds is how often what is compared takes turns, so that a busy minute of
+// the machine falls on all of it.
+const rounds = 5
+
+// accepts measures intake. The application behind it hangs meanwhile, so that
+// it is intake alone; a second figure has it deliver at the same time.
 func accepts(p plan) error {
 	w, err := newWorld(p, "accepts")
 	if err != nil {
@@ -73,24 +83,15 @@ func accepts(p plan) error {
 }
 
 func acceptRows(p plan, w *world, conns int) error {
-	respond, err := hammer(w.addrs["respond"], conns, p.span, 0)
-	if err != nil {
-		return fmt.Errorf("respond: %w", err)
+	release := w.hooked.hang()
+	names := []string{"respond", "reverse_proxy", "webhooks"}
+	loads, err := w.inTurn(names, conns, p.span)
+	if err == nil && p.profile != "" && conns == 64 {
+		err = profiled(p, w, conns)
 	}
-	proxy, err := hammer(w.addrs["reverse_proxy"], conns, p.span, 0)
-	if err != nil {
-		return fmt.Errorf("reverse_proxy: %w", err)
-	}
-	release := w.backend.hang()
-	stop, err := profile(p, w, conns)
-	if err != nil {
-		return err
-	}
-	alone, err := hammer(w.addrs["webhooks"], conns, p.span, 0)
-	stop()
 	release()
 	if err != nil {
-		return fmt.Errorf("webhooks: %w", err)
+		return err
 	}
 	if err := w.drained(); err != nil {
 		return err
@@ -99,37 +100,46 @@ func acceptRows(p plan, w *world, conns int) error {
 	if err != nil {
 		return fmt.Errorf("webhooks: %w", err)
 	}
-	row := func(name string, l load) {
-		say("%6d %-28s %10.0f %9s %9s %10.2f %10.2f", conns, name, l.rate, short(l.p50), short(l.p99), l.rate/respond.rate, l.rate/proxy.rate)
+	for i, name := range append(names, "webhooks, delivering too") {
+		l := append(loads, both)[i]
+		say("%6d %-28s %10.0f %9s %9s %10.2f %10.2f", conns, name, l.rate, short(l.p50), short(l.p99), l.rate/loads[0].rate, l.rate/loads[1].rate)
 	}
-	row("respond", respond)
-	row("reverse_proxy", proxy)
-	row("webhooks", alone)
-	row("webhooks, delivering too", both)
 	return w.drained()
 }
 
-// profile takes a CPU profile of the gateway during the 64-connection figure.
-func profile(p plan, w *world, conns int) (stop func(), err error) {
-	if p.profile == "" || conns != 64 {
-		return func() {}, nil
+// inTurn hammers the named sites, each for span in all.
+func (w *world) inTurn(names []string, conns int, span time.Duration) ([]load, error) {
+	loads := make([]load, len(names))
+	for range rounds {
+		for i, name := range names {
+			l, err := hammer(w.addrs[name], conns, span/rounds, 0)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", name, err)
+			}
+			loads[i] = loads[i].and(l)
+		}
 	}
+	return loads, nil
+}
+
+// profiled hammers once more, and takes a CPU profile of the gateway meanwhile.
+func profiled(p plan, w *world, conns int) error {
 	f, err := os.Create(p.profile)
 	if err != nil {
-		return nil, fmt.Errorf("writing the profile: %w", err)
+		return fmt.Errorf("writing the profile: %w", err)
 	}
-	done := make(chan struct{})
+	defer func() { _ = f.Close() }()
+	failed := make(chan error, 1)
 	go func() {
-		defer close(done)
-		defer func() { _ = f.Close() }()
 		resp, err := http.Get(fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", w.admin, max(1, int(p.span.Seconds())-1)))
-		if err != nil {
-			return
+		if err == nil {
+			_, err = io.Copy(f, resp.Body)
+			_ = resp.Body.Close()
 		}
-		defer func() { _ = resp.Body.Close() }()
-		_, _ = io.Copy(f, resp.Body)
+		failed <- err
 	}()
-	return func() { <-done }, nil
+	_, err = hammer(w.addrs["webhooks"], conns, p.span, 0)
+	return errors.Join(err, <-failed)
 }
 
 // drained waits until nothing is pending.
@@ -180,19 +190,19 @@ func deliveries(p plan) error {
 // live is the rate at which events that come over 16 connections are both
 // accepted and delivered.
 func (w *world) live(p plan) (float64, error) {
-	before, began := w.backend.got.Load(), time.Now()
+	before, began := w.hooked.got.Load(), time.Now()
 	if _, err := hammer(w.addrs["webhooks"], 16, p.span, 0); err != nil {
 		return 0, fmt.Errorf("webhooks: %w", err)
 	}
 	if err := w.drained(); err != nil {
 		return 0, err
 	}
-	return float64(w.backend.got.Load()-before) / time.Since(began).Seconds(), nil
+	return float64(w.hooked.got.Load()-before) / time.Since(began).Seconds(), nil
 }
 
 // fill lets n events wait while the backend hangs.
 func (w *world) fill(n int) error {
-	release := w.backend.hang()
+	release := w.hooked.hang()
 	defer release()
 	if _, err := hammer(w.addrs["webhooks"], 64, time.Hour, int64(n)); err != nil {
 		return fmt.Errorf("filling the backlog: %w", err)
@@ -202,11 +212,11 @@ func (w *world) fill(n int) error {
 
 // drain is the rate at which the backlog then reaches the backend.
 func (w *world) drain() (float64, error) {
-	before, began := w.backend.got.Load(), time.Now()
+	before, began := w.hooked.got.Load(), time.Now()
 	if err := w.drained(); err != nil {
 		return 0, err
 	}
-	return float64(w.backend.got.Load()-before) / time.Since(began).Seconds(), nil
+	return float64(w.hooked.got.Load()-before) / time.Since(began).Seconds(), nil
 }
 
 // memory measures what the gateway weighs beside plain Caddy, and how fast it
@@ -242,7 +252,7 @@ func gatewayMemory(p plan, plain *child, weigh func(string, *child)) error {
 		return err
 	}
 	weigh("webhooks, idle", w.child)
-	release := w.backend.hang()
+	release := w.hooked.hang()
 	if _, err := hammer(w.addrs["webhooks"], 64, p.span, 0); err != nil {
 		return fmt.Errorf("webhooks: %w", err)
 	}
@@ -251,7 +261,7 @@ func gatewayMemory(p plan, plain *child, weigh func(string, *child)) error {
 	if err := w.drained(); err != nil {
 		return err
 	}
-	release = w.backend.hang()
+	release = w.hooked.hang()
 	if _, err := hammer(w.addrs["webhooks"], 64, time.Hour, int64(p.waiting)); err != nil {
 		return fmt.Errorf("webhooks: %w", err)
 	}
@@ -261,9 +271,9 @@ func gatewayMemory(p plan, plain *child, weigh func(string, *child)) error {
 	if err != nil {
 		return err
 	}
-	release = w.backend.hang()
+	release = w.hooked.hang()
 	defer release()
-	again, err := start(w.dir, global(w.dir), sites(w.backend)...)
+	again, err := start(w.dir, global(w.dir), sites(w.hooked, w.plain)...)
 	if err != nil {
 		return err
 	}
@@ -282,17 +292,14 @@ func manyClaims(p plan) error {
 	if err != nil {
 		return err
 	}
-	conns := p.conns[1]
-	respond, err := hammer(w.addrs["respond"], conns, p.span, 0)
-	if err != nil {
-		return fmt.Errorf("respond: %w", err)
-	}
-	release := w.backend.hang()
-	hooks, err := hammer(w.addrs["webhooks"], conns, p.span, 0)
+	conns := p.conns[len(p.conns)/2]
+	release := w.hooked.hang()
+	loads, err := w.inTurn([]string{"respond", "webhooks"}, conns, p.span)
 	release()
 	if err != nil {
-		return fmt.Errorf("webhooks: %w", err)
+		return err
 	}
+	respond, hooks := loads[0], loads[1]
 	say("\nWith %d claims in the index, %d connections", p.claims, conns)
 	say("%-28s %10.0f per s, p50 %s, p99 %s", "respond", respond.rate, short(respond.p50), short(respond.p99))
 	say("%-28s %10.0f per s, p50 %s, p99 %s, %.2f of respond", "webhooks", hooks.rate, short(hooks.p50), short(hooks.p99), hooks.rate/respond.rate)

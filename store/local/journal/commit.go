@@ -2,12 +2,17 @@ package journal
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"time"
 )
 
 // keepBuffer is how much of the batch buffer is kept when little is written.
 const keepBuffer = 1 << 20
+
+// mostTurns is how often others get their turn before a batch is closed, and
+// stillTurns how many of them in a row may bring nothing.
+const mostTurns, stillTurns = 32, 4
 
 // keepEntries is how long a list of entries may be to be used again.
 const keepEntries = 1 << 14
@@ -72,6 +77,7 @@ func stoppedTimer() *time.Timer {
 // drain writes until nothing waits.
 func (c *committer) drain() {
 	for {
+		c.gather()
 		rolls, more := c.take()
 		if !more {
 			return
@@ -84,6 +90,24 @@ func (c *committer) drain() {
 			c.refuse()
 			return
 		}
+	}
+}
+
+// gather lets whoever is about to append do so first, while there are any: one
+// sync for many costs less than many syncs, and in a busy process the others
+// are ready to run. In an idle one it returns at once; it never waits.
+func (c *committer) gather() {
+	for seen, still, turn := 0, 0, 0; turn < mostTurns && still < stillTurns; turn++ {
+		c.j.mu.Lock()
+		n := len(c.j.queue)
+		c.j.mu.Unlock()
+		if n == 0 {
+			return
+		}
+		if still++; n > seen {
+			seen, still = n, 0
+		}
+		runtime.Gosched()
 	}
 }
 
