@@ -138,13 +138,13 @@ func parseSource(h httpcaddyfile.Helper) (*handler.Handler, error) {
 	// What is missing is missing from the directive's own line, not from its end.
 	at := caddyfile.NewDispenser(caddyfile.Segment{h.Token()})
 	at.Next()
-	source, to := new(handler.Handler), destinations{helper: h}
+	source, to := &handler.Handler{Places: map[string]string{"webhooks": dispense.Place(at)}}, destinations{helper: h}
 	err := dispense.Block(h.Dispenser, "webhooks", dispense.Fields{
 		"name":     dispense.Name(&source.Name),
-		"from":     from(&source.From),
-		"dedup":    dispense.DurationOrOff(&source.DedupWindow, &source.DedupOff, "<window>|off"),
+		"from":     from(&source.From, source.Places),
+		"dedup":    dispense.Placed(source.Places, dispense.DurationOrOff(&source.DedupWindow, &source.DedupOff, "<window>|off")),
 		"respond":  respond(&source.Respond),
-		"max_body": dispense.Size(&source.MaxBody),
+		"max_body": dispense.Placed(source.Places, dispense.Size(&source.MaxBody)),
 		"to":       dispense.Many(dispense.Nested("<upstream>... { … }", to.read)),
 	})
 	if err != nil {

@@ -15,8 +15,8 @@ import (
 
 const fromForm = "from <provider> [<secret>...] { … }"
 
-func from(f *handler.From) dispense.Field {
-	return dispense.Nested("<provider> [<secret>...] { … }", func(d *caddyfile.Dispenser) error {
+func from(f *handler.From, places map[string]string) dispense.Field {
+	return dispense.Placed(places, dispense.Nested("<provider> [<secret>...] { … }", func(d *caddyfile.Dispenser) error {
 		args := d.RemainingArgs()
 		switch {
 		case len(args) == 0:
@@ -29,16 +29,16 @@ func from(f *handler.From) dispense.Field {
 		}
 		f.Provider, f.Secrets = args[0], args[1:]
 		return dispense.Block(d, "from", dispense.Fields{
-			"secret":    dispense.Strings(&f.Secrets, "<secret>..."),
-			"tolerance": dispense.DurationOrOff(&f.Tolerance, &f.ToleranceOff, "<duration>|off"),
+			"secret":    dispense.Placed(places, dispense.Strings(&f.Secrets, "<secret>...")),
+			"tolerance": dispense.Placed(places, dispense.DurationOrOff(&f.Tolerance, &f.ToleranceOff, "<duration>|off")),
 			"id":        dispense.Many(dispense.Args("header|query|json <name>... | body", 1, dispense.Any, readID(&f.ID))),
 			"type":      dispense.Args("header|query|json <name>", 2, 2, readType(&f.Type)),
 			"url":       dispense.Args("<public URL>", 1, 1, readURL(&f.URL)),
 			"methods":   dispense.Args("<method>...", 1, dispense.Any, readMethods(&f.Methods)),
 
-			dispense.Other: dispense.Nested("[<value>...]", readOption(&f.Options)),
+			dispense.Other: dispense.Placed(places, dispense.Nested("[<value>...]", readOption(&f.Options))),
 		})
-	})
+	}))
 }
 
 // known refuses a provider that there is no record of.

@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -119,16 +122,23 @@ func (a *App) Register(c SourceConfig) (*Source, error) {
 	defer a.mu.Unlock()
 	if known, ok := a.sources[c.Name]; ok {
 		if !bytes.Equal(known.config.JSON, c.JSON) {
-			return nil, fmt.Errorf("source %s: %w; give one of them another `name`", c.Name, ErrClash)
+			return nil, fmt.Errorf("%w%s; give one of them another `name`", ErrClash, known.config.elsewhere())
 		}
 		return known, nil
 	}
 	if len(c.Destinations) == 0 {
-		return nil, fmt.Errorf("source %s has no destination", c.Name)
+		return nil, errors.New("it has no destination")
 	}
-	s := newSource(a.gateway, c, a.log)
+	s := newSource(a, c)
 	a.sources[c.Name] = s
 	return s, nil
+}
+
+// all lists the sources, by name.
+func (a *App) all() []*Source {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.SortedFunc(maps.Values(a.sources), func(x, y *Source) int { return strings.Compare(x.config.Name, y.config.Name) })
 }
 
 // LargestRecord is how large a body and its headers may be together for this

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"maps"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,8 +23,21 @@ type SourceConfig struct {
 	Name     string
 	Provider string
 	// JSON is the handler's configuration; equal ones are one source.
-	JSON         []byte
+	JSON []byte
+	// Place is where it was written, as file:line; may be empty.
+	Place        string
 	Destinations []Destination
+	// Signed tells whether a request bears a signature of this source. It is
+	// asked when another source has refused the request, and may be nil.
+	Signed func(r *http.Request, body []byte) bool
+}
+
+// elsewhere says where the source was written, if that is known.
+func (c SourceConfig) elsewhere() string {
+	if c.Place == "" {
+		return ""
+	}
+	return " (the other is at " + c.Place + ")"
 }
 
 // Destination is one `to` with its provisioned routes. Zero limits are defaults.
@@ -57,6 +71,7 @@ func (d Destination) target(log *slog.Logger) deliver.Target {
 type Source struct {
 	*Counts
 
+	app     *App
 	gateway *Gateway
 	config  SourceConfig
 	names   []event.Destination
@@ -64,8 +79,9 @@ type Source struct {
 	seconds prometheus.Observer
 }
 
-func newSource(g *Gateway, c SourceConfig, log *slog.Logger) *Source {
-	s := &Source{Counts: g.countsOf(c.Name), gateway: g, config: c, seconds: g.metrics.accept.WithLabelValues(c.Name)}
+func newSource(a *App, c SourceConfig) *Source {
+	g, log := a.gateway, a.log
+	s := &Source{app: a, Counts: g.countsOf(c.Name), gateway: g, config: c, seconds: g.metrics.accept.WithLabelValues(c.Name)}
 	for _, d := range c.Destinations {
 		s.names = append(s.names, event.Destination{Source: c.Name, Name: d.Name})
 		s.targets = append(s.targets, d.target(log.With("source", c.Name, "destination", d.Name)))
@@ -75,6 +91,24 @@ func newSource(g *Gateway, c SourceConfig, log *slog.Logger) *Source {
 
 // Budget bounds the bodies that are being read, over all sources.
 func (s *Source) Budget() *Budget { return s.gateway.Budget() }
+
+// mostHashed bounds the work of WhoseSignature, in bytes of bodies.
+const mostHashed = 16 << 20
+
+// WhoseSignature names another source of the same configuration whose
+// signature the request bears; "" if none does.
+func (s *Source) WhoseSignature(r *http.Request, body []byte) string {
+	hashed := 0
+	for _, other := range s.app.all() {
+		if hashed += len(body) + 1024; hashed > mostHashed {
+			break
+		}
+		if other != s && other.config.Signed != nil && other.config.Signed(r, body) {
+			return other.config.Name
+		}
+	}
+	return ""
+}
 
 // Open tells whether the store is open.
 func (s *Source) Open() bool { return s.gateway.live.Load() != nil }

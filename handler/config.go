@@ -41,6 +41,11 @@ type Handler struct {
 	// To lists the destinations; at least one. Each is independent of the others.
 	To []*To `json:"to"`
 
+	// Places tells, for error messages, where in a configuration file something
+	// was written: `file:line` by the name of the subdirective. Two sources that
+	// differ in nothing else are equal.
+	Places map[string]string `json:"places,omitempty"`
+
 	runtime
 }
 

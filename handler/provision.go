@@ -37,21 +37,38 @@ func (*Handler) CaddyModule() caddy.ModuleInfo {
 // Provision builds what serves requests, and registers the source. It opens
 // nothing.
 func (h *Handler) Provision(ctx caddy.Context) error {
-	config, err := json.Marshal(h)
-	if err != nil {
-		return fmt.Errorf("source %s: %w", h.Name, err)
-	}
 	h.setDefaults()
 	h.log = ctx.Slogger().With("source", h.Name)
 	h.now = time.Now
+	if err := h.provision(ctx); err != nil {
+		return fmt.Errorf("source %s: %w%s", h.Name, err, h.place(err))
+	}
+	return nil
+}
+
+func (h *Handler) provision(ctx caddy.Context) error {
+	config, err := h.identity()
+	if err != nil {
+		return err
+	}
 	if err := h.check(); err != nil {
-		return fmt.Errorf("source %s: %w", h.Name, err)
+		return err
 	}
 	if err := h.provisionVerifier(); err != nil {
-		return fmt.Errorf("source %s: %w", h.Name, err)
+		return err
 	}
 	h.provisionAnswers()
 	return h.register(ctx, config)
+}
+
+// identity is what makes two sources of one name the same: everything but
+// where it was written.
+func (h *Handler) identity() ([]byte, error) {
+	bare := Handler{
+		Name: h.Name, From: h.From, DedupWindow: h.DedupWindow, DedupOff: h.DedupOff,
+		Respond: h.Respond, MaxBody: h.MaxBody, To: h.To,
+	}
+	return json.Marshal(&bare) //nolint:wrapcheck // a struct of plain values
 }
 
 func (h *Handler) setDefaults() {
@@ -116,7 +133,7 @@ func unknownProvider(name string) error {
 func (h *Handler) provisionVerifier() error {
 	var err error
 	if h.secrets, err = newSecrets(h.From.Secrets); err != nil {
-		return err
+		return misplaced{"secret", err}
 	}
 	if h.secrets.literal {
 		h.log.Warn("a secret stands in the configuration itself, where /config/ shows it; use {env.NAME} or {file./path}")
@@ -156,7 +173,7 @@ func (h *Handler) checkWindow() error {
 			tolerance = time.Duration(h.From.Tolerance)
 		}
 		if !h.DedupOff && !h.From.ToleranceOff && tolerance > 0 && h.window < 2*tolerance {
-			return fmt.Errorf("dedup %s is shorter than twice the tolerance %s: a replayed request could outlive its claim", h.window, tolerance)
+			return misplaced{"dedup", fmt.Errorf("dedup %s is shorter than twice the tolerance %s: a replayed request could outlive its claim", h.window, tolerance)}
 		}
 	}
 	return nil
@@ -197,24 +214,27 @@ func (h *Handler) provisionAnswers() {
 func (h *Handler) register(ctx caddy.Context, config []byte) error {
 	module, err := ctx.App("webhooks")
 	if err != nil {
-		return fmt.Errorf("source %s: %w", h.Name, err)
+		return fmt.Errorf("loading the app webhooks: %w", err)
 	}
 	app, ok := module.(*gateway.App)
 	if !ok {
-		return fmt.Errorf("source %s: the app webhooks is a %T", h.Name, module)
+		return fmt.Errorf("the app webhooks is a %T", module)
 	}
 	if most := app.LargestRecord(); most > 0 && h.maxBody+headerRoom > most {
-		return fmt.Errorf("source %s: max_body is %d bytes; this store takes at most %d", h.Name, h.maxBody, most-headerRoom)
+		return misplaced{"max_body", fmt.Errorf("max_body is %d bytes; this store takes at most %d", h.maxBody, most-headerRoom)}
 	}
-	c := gateway.SourceConfig{Name: h.Name, Provider: h.From.Provider, JSON: config}
+	c := gateway.SourceConfig{Name: h.Name, Provider: h.From.Provider, JSON: config, Place: h.Places["webhooks"]}
+	if len(h.secrets.fixed) > 0 {
+		c.Signed = h.signed
+	}
 	server, _ := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	for _, to := range h.To {
 		h.warnPHP(to)
 		if err := asItCame(to.Routes); err != nil {
-			return fmt.Errorf("source %s: destination %s: %w", h.Name, to.Name, err)
+			return fmt.Errorf("destination %s: %w", to.Name, err)
 		}
 		if err := to.Routes.Provision(ctx); err != nil {
-			return fmt.Errorf("source %s: destination %s: %w", h.Name, to.Name, err)
+			return fmt.Errorf("destination %s: %w", to.Name, err)
 		}
 		c.Destinations = append(c.Destinations, to.destination(server))
 	}

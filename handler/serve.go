@@ -249,6 +249,15 @@ func stripOurs(h http.Header) {
 	}
 }
 
+// signed tells whether a request bears a signature of this source.
+func (h *Handler) signed(r *http.Request, body []byte) bool {
+	in := h.arrive(r)
+	in.checked.Body = body
+	h.addURL(in)
+	_, err := h.verifier.Load().Verify(&in.checked, h.now())
+	return err == nil
+}
+
 // logRefusal says why, in words for an operator; under a flood only now and then.
 func (h *Handler) logRefusal(in *arrival, err error) {
 	n, ok := h.say.allow(h.now(), time.Second)
@@ -258,7 +267,9 @@ func (h *Handler) logRefusal(in *arrival, err error) {
 	attrs := []any{"status", statusOf(err), "remote", in.r.RemoteAddr, "method", in.r.Method, "uri", in.original.URL.Path, "more", n}
 	switch {
 	case errors.Is(err, verify.ErrRejected):
-		why := h.verifier.Load().Explain(&in.checked, err, h.now(), nil)
+		why := h.verifier.Load().Explain(&in.checked, err, h.now(), func() string {
+			return h.source.WhoseSignature(in.r, in.checked.Body)
+		})
 		h.log.Warn("request refused", append(attrs, "reason", verify.Reason(err), "why", why)...)
 	case statusOf(err) >= 500:
 		h.log.Error("request answered 503; the provider is asked to try again", append(attrs, "reason", reasonOf(err), "error", err)...)

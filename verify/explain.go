@@ -8,15 +8,11 @@ import (
 	"time"
 )
 
-// Other is another source's verifier, which may know the secret that was used.
-type Other struct {
-	Name     string
-	Verifier *Verifier
-}
-
 // Explain says in words for the log why a request was refused, and what to do.
-// Its work is bounded, and it never prints a secret or a signature.
-func (v *Verifier) Explain(r *Request, err error, now time.Time, others []Other) string {
+// Its work is bounded, and it never prints a secret or a signature. whose names
+// another source whose signature this is, or gives ""; it is asked only when
+// nothing else explains the refusal, and may be nil.
+func (v *Verifier) Explain(r *Request, err error, now time.Time, whose func() string) string {
 	switch {
 	case errors.Is(err, ErrExpired), errors.Is(err, ErrFuture):
 		return words(err) + "; is the clock right?"
@@ -37,9 +33,9 @@ func (v *Verifier) Explain(r *Request, err error, now time.Time, others []Other)
 	if why := v.explainSecrets(r, now); why != "" {
 		return why
 	}
-	for _, o := range others {
-		if _, err := o.Verifier.Verify(r, now); err == nil && len(o.Verifier.secrets) > 0 {
-			return "this is the secret of source " + o.Name
+	if whose != nil {
+		if name := whose(); name != "" {
+			return "this is the secret of source " + name
 		}
 	}
 	return "signature does not match: another secret, or a body changed on its way"

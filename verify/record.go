@@ -144,6 +144,19 @@ type Verifier struct {
 // ErrConfig is wrapped by the errors of Compile.
 var ErrConfig = errors.New("verification cannot be set up")
 
+// OptionError is an option of a provider that cannot be used.
+type OptionError struct {
+	Option string
+	Err    error
+}
+
+func (e *OptionError) Error() string { return "option " + e.Option + ": " + e.Err.Error() }
+
+// Unwrap gives the reason.
+func (e *OptionError) Unwrap() error { return e.Err }
+
+var errNoOption = errors.New("there is none of this name")
+
 // Compile makes a verifier. It refuses whatever would leave the door open.
 func (r *Record) Compile(o Options) (*Verifier, error) {
 	v := &Verifier{record: r, methods: r.Methods, secrets: o.Secrets}
@@ -167,7 +180,7 @@ func (r *Record) Compile(o Options) (*Verifier, error) {
 	}
 	for name := range o.Params {
 		if !used[name] {
-			return nil, fmt.Errorf("%w: provider %s has no option %q", ErrConfig, r.Name, name)
+			return nil, fmt.Errorf("%w: provider %s: %w", ErrConfig, r.Name, &OptionError{Option: name, Err: errNoOption})
 		}
 	}
 	return v, v.check(o)

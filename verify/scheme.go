@@ -110,7 +110,7 @@ func (s Scheme) with(o Options, used map[string]bool) (Scheme, error) {
 			continue
 		}
 		if err := set(&s, values); err != nil {
-			return s, fmt.Errorf("option %s: %w", name, err)
+			return s, &OptionError{Option: name, Err: err}
 		}
 		used[name] = true
 	}

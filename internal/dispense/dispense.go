@@ -26,6 +26,7 @@ type Field struct {
 	args   func(args []string) error
 	nested func(d *caddyfile.Dispenser) error
 	many   bool
+	places map[string]string
 }
 
 // Any stands for any number, as the most arguments of a field.
@@ -49,6 +50,16 @@ func Many(f Field) Field {
 	f.many = true
 	return f
 }
+
+// Placed notes in places, under the field's name, where it was written, as
+// file:line. Of a field that stands there several times it is the first.
+func Placed(places map[string]string, f Field) Field {
+	f.places = places
+	return f
+}
+
+// Place is where the dispenser stands, as file:line.
+func Place(d *caddyfile.Dispenser) string { return fmt.Sprintf("%s:%d", d.File(), d.Line()) }
 
 // Fields is a block as a table: what may stand in it, by name.
 type Fields map[string]Field
@@ -101,6 +112,9 @@ func lookup(fields Fields, context, name string) (Field, error) {
 func (f Field) form(name string) string { return strings.TrimSpace(name + " " + f.usage) }
 
 func (f Field) read(d *caddyfile.Dispenser, name string) error {
+	if _, known := f.places[name]; f.places != nil && !known {
+		f.places[name] = Place(d)
+	}
 	if f.nested != nil {
 		if err := f.nested(d); err != nil {
 			return err

@@ -250,34 +250,65 @@ func check(t *testing.T, id string, got testkit.Got, body string) {
 func TestAConfigurationThatWouldLeaveTheDoorOpenDoesNotLoad(t *testing.T) {
 	t.Parallel()
 	g := testkit.New(t, "EMPTY=")
-	for name, c := range map[string]struct{ block, says string }{
-		"unset secret":        {"from github {env.NO_SUCH_VARIABLE}\nto localhost:1", "NO_SUCH_VARIABLE"},
-		"empty secret":        {"from github {env.EMPTY}\nto localhost:1", "empty"},
-		"no secret":           {"from github\nto localhost:1", "secret"},
-		"missing file":        {"from github {file./no/such/file}\nto localhost:1", "/no/such/file"},
-		"strange placeholder": {"from github {strange.thing}\nto localhost:1", "strange.thing"},
-		"unknown provider":    {"from gihub {env.HOOK_SECRET}\nto localhost:1", "did you mean github"},
+	for name, c := range map[string]struct {
+		block, says string
+		line        int
+	}{
+		"unset secret":        {"from github {env.NO_SUCH_VARIABLE}\nto localhost:1", "NO_SUCH_VARIABLE", 3},
+		"empty secret":        {"from github {env.EMPTY}\nto localhost:1", "empty", 3},
+		"unset second secret": {"to localhost:1\nfrom github {\ntolerance 1m\nsecret {env.HOOK_SECRET} {env.UNSET}\n}", "UNSET", 6},
+		"no secret":           {"from github\nto localhost:1", "needs a secret", 3},
+		"missing file":        {"from github {file./no/such/file}\nto localhost:1", "/no/such/file", 3},
+		"strange placeholder": {"from github {strange.thing}\nto localhost:1", "strange.thing", 3},
+		"unknown provider":    {"from gihub {env.HOOK_SECRET}\nto localhost:1", "did you mean github", 3},
 		"unknown subdirective": {
-			"from github {env.HOOK_SECRET}\nto localhost:1 {\norder_by {http.request.host}\n}", "order_by",
+			"from github {env.HOOK_SECRET}\nto localhost:1 {\norder_bye {http.request.host}\n}", "order_bye", 5,
 		},
-		"unknown option": {"from github {env.HOOK_SECRET} {\nfrobnicate yes\n}\nto localhost:1", "frobnicate"},
-		"no destination": {"from github {env.HOOK_SECRET}", "to"},
-		"bad name":       {"name Shop\nfrom github {env.HOOK_SECRET}\nto localhost:1", "a-z"},
-		"window too short": {
-			"from stripe {env.HOOK_SECRET}\ndedup 5m\nto localhost:1", "twice the tolerance",
-		},
+		"unknown option":   {"from github {env.HOOK_SECRET} {\nfrobnicate yes\n}\nto localhost:1", "frobnicate", 4},
+		"bad option":       {"from hmac {env.HOOK_SECRET} {\nheader X-A\ntimestamp body x\n}\nto localhost:1", "timestamp stands in", 5},
+		"no destination":   {"from github {env.HOOK_SECRET}", "to", 2},
+		"bad name":         {"name Shop\nfrom github {env.HOOK_SECRET}\nto localhost:1", "a-z", 3},
+		"window too short": {"from stripe {env.HOOK_SECRET}\ndedup 5m\nto localhost:1", "twice the tolerance", 4},
+		"body too large":   {"from stripe {env.HOOK_SECRET}\nto localhost:1\nmax_body 1GiB", "at most", 5},
 		"clash": {
-			"from github {env.HOOK_SECRET}\nto localhost:1\n}\nwebhooks /other {\nfrom github {env.HOOK_SECRET}\nto localhost:2", "same name",
+			"from github {env.HOOK_SECRET}\nto localhost:1\n}\nwebhooks /other {\nfrom github {env.HOOK_SECRET}\nto localhost:2", "same name", 2,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			path := writeCaddyfile(t, "http://127.0.0.1:1 {\nwebhooks /hook {\n"+c.block+"\n}\n}\n")
 			out, err := g.Run("validate", "--config", path, "--adapter", "caddyfile")
-			if err == nil || !strings.Contains(out, c.says) {
-				t.Errorf("validate: %v, want an error with %q:\n%s", err, c.says, last(out))
+			out = last(out)
+			if err == nil || !strings.Contains(out, c.says) || !strings.Contains(out, fmt.Sprintf("%s:%d", path, c.line)) {
+				t.Errorf("validate: %v, want an error with %q and line %d:\n%s", err, c.says, c.line, out)
 			}
 		})
 	}
+}
+
+func TestARefusalNamesTheSourceWhoseSecretWasUsed(t *testing.T) {
+	t.Parallel()
+	app := testkit.NewApp(t)
+	g := testkit.New(t, "SHOP_SECRET=of-shop", "OTHER_SECRET=of-other").Start(`{$ADDR} {
+	webhooks /hook {
+		from github {env.HOOK_SECRET}
+		to ` + app.Addr() + `
+	}
+	webhooks /shop {
+		name shop
+		from github {env.SHOP_SECRET}
+		to ` + app.Addr() + `
+	}
+	webhooks /open {
+		from none
+		to ` + app.Addr() + `
+	}
+}`)
+	status, _, err := testkit.Post("http://"+g.Addr+"/hook", "of-shop", "x", []byte("{}"))
+	if err != nil || status != http.StatusUnauthorized {
+		t.Fatalf("another source's secret: %d %v, want 401", status, err)
+	}
+	testkit.Eventually(t, "the log names the source", func() bool { return strings.Contains(g.Log(), "this is the secret of source shop") })
 }
 
 func last(out string) string {

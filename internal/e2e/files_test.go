@@ -94,3 +94,13 @@ func TestASecretOfTheRequestSeparatesTenants(t *testing.T) {
 		}
 	}
 }
+
+func TestTheSameSourceInTwoSitesIsOneSource(t *testing.T) {
+	t.Parallel()
+	block := "\twebhooks /hook {\n\t\tfrom github {env.HOOK_SECRET}\n\t\tto localhost:1\n\t}\n}\n"
+	g := testkit.New(t)
+	path := writeCaddyfile(t, "http://127.0.0.1:1, http://127.0.0.1:2 {\n"+block+"http://127.0.0.1:3 {\n"+block)
+	if out, err := g.Run("validate", "--config", path, "--adapter", "caddyfile"); err != nil {
+		t.Errorf("one source in three sites: %v\n%s", err, out)
+	}
+}
