@@ -44,10 +44,12 @@ func init() {
 //		dedup <window>|off
 //		respond <2xx status> [<body>]
 //		max_body <size>
+//		max_backlog <size>
 //		to [<upstream>...] {
 //			name <name>
 //			concurrency <n>
 //			timeout <duration>
+//			accept_cut_answer
 //			retry {
 //				for <duration>
 //				attempts <n>
@@ -78,6 +80,7 @@ func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 	if err != nil {
 		return nil, err
 	}
+	emitApp(h)
 	return route(source, claimSlash(h.State, matcher))
 }
 
@@ -140,12 +143,13 @@ func parseSource(h httpcaddyfile.Helper) (*handler.Handler, error) {
 	at.Next()
 	source, to := &handler.Handler{Places: map[string]string{"webhooks": dispense.Place(at)}}, destinations{helper: h}
 	err := dispense.Block(h.Dispenser, "webhooks", dispense.Fields{
-		"name":     dispense.Name(&source.Name),
-		"from":     from(&source.From, source.Places),
-		"dedup":    dispense.Placed(source.Places, dispense.DurationOrOff(&source.DedupWindow, &source.DedupOff, "<window>|off")),
-		"respond":  respond(&source.Respond),
-		"max_body": dispense.Placed(source.Places, dispense.Size(&source.MaxBody)),
-		"to":       dispense.Many(dispense.Nested("<upstream>... { … }", to.read)),
+		"name":        dispense.Name(&source.Name),
+		"from":        from(&source.From, source.Places),
+		"dedup":       dispense.Placed(source.Places, dispense.DurationOrOff(&source.DedupWindow, &source.DedupOff, "<window>|off")),
+		"respond":     respond(&source.Respond),
+		"max_backlog": dispense.Size(&source.MaxBacklog),
+		"max_body":    dispense.Placed(source.Places, dispense.Size(&source.MaxBody)),
+		"to":          dispense.Many(dispense.Nested("<upstream>... { … }", to.read)),
 	})
 	if err != nil {
 		return nil, err

@@ -30,12 +30,13 @@ func (ds *destinations) read(d *caddyfile.Dispenser) error {
 		return err
 	}
 	err := dispense.Block(d, "to", dispense.Fields{
-		"name":          dispense.Name(&to.Name),
-		"concurrency":   dispense.Int(&to.Concurrency),
-		"timeout":       dispense.Duration(&to.Timeout),
-		"retry":         retry(&to.Retry),
-		"reverse_proxy": dispense.Nested("{ … }", chain.readProxy),
-		"route":         dispense.Nested("{ … }", chain.readRoute),
+		"name":              dispense.Name(&to.Name),
+		"concurrency":       dispense.Int(&to.Concurrency),
+		"timeout":           dispense.Duration(&to.Timeout),
+		"accept_cut_answer": dispense.Flag(&to.AcceptCutAnswer),
+		"retry":             retry(&to.Retry),
+		"reverse_proxy":     dispense.Nested("{ … }", chain.readProxy),
+		"route":             dispense.Nested("{ … }", chain.readRoute),
 	})
 	if err != nil {
 		return err

@@ -95,6 +95,7 @@ type health struct {
 	last      string
 	delivered uint64
 	truncated uint64
+	cut       int  // of them in a row
 	said      bool // that it fails
 }
 
@@ -116,9 +117,7 @@ func (l *lane) learn(out event.Outcome, s store.Settlement, now time.Time) {
 	} else if out.Status != 0 || s.State == event.Delivered {
 		l.probing = false
 	}
-	if out.Truncated {
-		l.health.truncated++
-	}
+	l.learnCut(out, s)
 	if s.State == event.Delivered {
 		if l.health.said {
 			l.d.o.Logger.Info("destination answers again", "source", l.name.Source, "destination", l.name.Name,
@@ -135,6 +134,24 @@ func (l *lane) learn(out event.Outcome, s store.Settlement, now time.Time) {
 		l.health.said = true
 		l.d.o.Logger.Warn("destination fails; its events are kept and tried again", "source", l.name.Source,
 			"destination", l.name.Name, "failures", failing, "since", l.health.since, "error", out.Error)
+	}
+}
+
+// cutLoud is how many answers cut short in a row are worth a warning.
+const cutLoud = 3
+
+// learnCut notices an application that works events off and then breaks its
+// answers off: it gets each of them again and again.
+func (l *lane) learnCut(out event.Outcome, s store.Settlement) {
+	if !out.Truncated || s.State == event.Delivered {
+		l.health.cut = 0
+		return
+	}
+	l.health.truncated++
+	if l.health.cut++; l.health.cut == cutLoud {
+		l.d.o.Logger.Warn("the application answers 2xx and breaks the answer off; it may work these events off each time they are sent",
+			"source", l.name.Source, "destination", l.name.Name, "answers", cutLoud,
+			"hint", "if it always ends its answers so, write accept_cut_answer in this `to`")
 	}
 }
 

@@ -28,6 +28,7 @@ type Chain struct {
 	server  *caddyhttp.Server
 	log     *slog.Logger
 	now     func() time.Time
+	takeCut bool
 }
 
 // Options are a chain's surroundings; the zero value is usable.
@@ -35,6 +36,8 @@ type Options struct {
 	// Server is the server in whose site the destination stands. With it, named
 	// routes can be invoked and its settings hold. Default: an empty one.
 	Server *caddyhttp.Server
+	// AcceptCut takes a 2xx answer whose body breaks off for a success.
+	AcceptCut bool
 	// Logger gets the stack of a handler that panicked.
 	Logger *slog.Logger
 	// Now is the clock for Retry-After dates. Default: time.Now.
@@ -46,7 +49,7 @@ var errUnanswered = errors.New("no handler of the destination answered")
 
 // New makes a chain of provisioned routes.
 func New(routes caddyhttp.RouteList, o Options) *Chain {
-	c := &Chain{server: o.Server, log: o.Logger, now: o.Now}
+	c := &Chain{server: o.Server, log: o.Logger, now: o.Now, takeCut: o.AcceptCut}
 	if c.server == nil {
 		c.server = &caddyhttp.Server{} // some of Caddy's handlers follow this pointer unasked
 	}
@@ -126,6 +129,9 @@ func (c *Chain) judge(ctx context.Context, out *event.Outcome, rec *recorder, er
 	case errors.Is(err, http.ErrAbortHandler):
 		out.Truncated = rec.status/100 == 2
 		out.Error = fmt.Sprintf("answer %d was cut short after %d bytes", rec.status, rec.size)
+		if out.Truncated && c.takeCut {
+			out.Verdict = event.Done
+		}
 	case err != nil:
 		c.judgeError(out, err)
 	default:

@@ -27,7 +27,7 @@ import (
 var provisioning sync.Mutex
 
 // chain provisions real handlers of Caddy.
-func chain(t *testing.T, handlers string) *forward.Chain {
+func chain(t *testing.T, handlers string, o ...forward.Options) *forward.Chain {
 	t.Helper()
 	provisioning.Lock()
 	defer provisioning.Unlock()
@@ -42,7 +42,7 @@ func chain(t *testing.T, handlers string) *forward.Chain {
 	if err := routes.Provision(ctx); err != nil {
 		t.Fatal(err)
 	}
-	return forward.New(routes, forward.Options{})
+	return forward.New(routes, append(o, forward.Options{})[0])
 }
 
 func proxy(addr string) string {

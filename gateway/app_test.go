@@ -248,3 +248,23 @@ func TestTheMetricsKeepPrometheusRules(t *testing.T) {
 		}
 	}
 }
+
+func TestAReloadChangesTheStoresLimitsAtOnceAndItsWithdrawalChangesThemBack(t *testing.T) {
+	config := Store{Kind: kindMemory}
+	first, b := &App{Store: &config, MaxBacklog: 1000}, backend{make(chan string, 8)}
+	s := register(t, first, b.routes(t, provision(t, first)), "github")
+	if err := first.Start(); err != nil {
+		t.Fatal(err)
+	}
+	second := &App{Store: &Store{Kind: kindMemory}, MaxBacklog: 2}
+	tight := register(t, second, b.routes(t, provision(t, second)), "github")
+	if err := second.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tight.Accept(t.Context(), webhook("github"), nil); !errors.Is(err, store.ErrBacklog) {
+		t.Errorf("with the reload's limit: %v, want %v", err, store.ErrBacklog)
+	}
+	end(t, second)
+	deliverOne(t, s, b)
+	end(t, first)
+}

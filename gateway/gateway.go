@@ -41,6 +41,9 @@ type Gateway struct {
 	budget  Budget
 	metrics *metrics
 	live    atomic.Pointer[live]
+	// relay is where store and dispatcher log: they outlive a configuration,
+	// and with it its log files.
+	relay *relay
 
 	// publishing holds one Start or Stop at a time.
 	publishing sync.Mutex
@@ -61,7 +64,7 @@ type live struct {
 }
 
 func newGateway(key string) *Gateway {
-	g := &Gateway{key: key, counts: map[string]*Counts{}, meters: map[event.Destination]*meter{}}
+	g := &Gateway{key: key, relay: newRelay(), counts: map[string]*Counts{}, meters: map[event.Destination]*meter{}}
 	g.metrics = newMetrics(g)
 	return g
 }
@@ -99,16 +102,16 @@ func (g *Gateway) publish(a *App) error {
 	if err := g.refuseMove(a); err != nil {
 		return err
 	}
+	if g.live.Load() == nil {
+		g.relay.to(a.log)
+	}
 	l := g.live.Load()
 	if l == nil || len(g.generations) == 0 {
 		var err error
 		if l, err = g.open(a, l); err != nil {
 			return err
 		}
-	} else if before := g.generations[len(g.generations)-1]; storeChanged(before, a) {
-		a.log.Warn("settings of the store have changed; they hold after a restart")
 	}
-	g.budget.resize(a.MaxInflight)
 	g.generations = append(g.generations, a)
 	g.configure(l, a)
 	l.dispatcher.Start()
@@ -117,9 +120,11 @@ func (g *Gateway) publish(a *App) error {
 	return nil
 }
 
-func storeChanged(before, now *App) bool {
-	return *before.Store != *now.Store || before.Retention != now.Retention ||
-		before.RetentionSize != now.RetentionSize || before.MaxBacklog != now.MaxBacklog
+// limits are the settings of the store that a reload changes at once.
+func (a *App) limits() store.Limits {
+	return store.Limits{
+		Retention: time.Duration(a.Retention), RetentionSize: a.RetentionSize, MaxBacklog: a.MaxBacklog, MinFree: a.Store.MinFree,
+	}
 }
 
 // refuseMove looks for another store of this process that still owes something.
@@ -167,7 +172,7 @@ func (g *Gateway) open(a *App, was *live) (*live, error) {
 		}
 	}
 	return &live{store: s, dispatcher: deliver.New(deliver.Options{
-		Queue: s, Logger: a.log,
+		Queue: s, Logger: slog.New(g.relay),
 		Observe: deliver.Observer{Attempt: g.observeAttempt, Lag: g.metrics.observeLag},
 	})}, nil
 }
@@ -178,8 +183,7 @@ func (g *Gateway) openStore(a *App) (store.Store, error) {
 		return memory.New(memory.Options{MaxBacklog: a.MaxBacklog}), nil
 	}
 	o := local.Options{
-		Dir: a.Store.Path, Retention: time.Duration(a.Retention), RetentionSize: a.RetentionSize,
-		MaxBacklog: a.MaxBacklog, MinFree: a.Store.MinFree, Logger: a.log, ObserveSync: g.metrics.observeSync,
+		Dir: a.Store.Path, Limits: a.limits(), Logger: slog.New(g.relay), ObserveSync: g.metrics.observeSync,
 	}
 	deadline := time.Now().Add(lockWait)
 	for said := false; ; said = true {
@@ -209,10 +213,13 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// configure hands the configuration's destinations to the dispatcher.
+// configure makes store and dispatcher work by a configuration.
 func (g *Gateway) configure(l *live, a *App) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	g.budget.resize(a.MaxInflight)
+	g.relay.to(a.log)
+	l.store.SetLimits(a.limits())
 	targets := map[event.Destination]deliver.Target{}
 	for _, s := range a.sources {
 		for i, d := range s.config.Destinations {
@@ -232,7 +239,7 @@ func (g *Gateway) warnOrphans(l *live, a *App) {
 		}
 		a.log.Warn("events wait for a destination that is not configured any more; they are kept, and not sent",
 			"source", d.Source, "destination", d.Name, "pending", n,
-			"hint", fmt.Sprintf("caddy webhooks move --source %s --destination %s --to <name>, or discard", d.Source, d.Name))
+			"hint", fmt.Sprintf("configure the destination again, or look at them: caddy webhooks events --source %s --destination %s --state pending", d.Source, d.Name))
 	}
 }
 
@@ -263,7 +270,6 @@ func (g *Gateway) withdraw(a *App) {
 		l.dispatcher.Stop(ctx)
 	case newest:
 		before := g.generations[len(g.generations)-1]
-		g.budget.resize(before.MaxInflight)
 		g.configure(l, before)
 	}
 }

@@ -27,6 +27,8 @@ type SourceConfig struct {
 	// Place is where it was written, as file:line; may be empty.
 	Place        string
 	Destinations []Destination
+	// Share is how many bytes of bodies may wait for delivery; 0: half of all.
+	Share int64
 	// Signed tells whether a request bears a signature of this source. It is
 	// asked when another source has refused the request, and may be nil.
 	Signed func(r *http.Request, body []byte) bool
@@ -50,6 +52,8 @@ type Destination struct {
 	Timeout, For             time.Duration
 	BackoffFirst, BackoffMax time.Duration
 	Never                    *[]int
+	// AcceptCut takes a 2xx answer that breaks off for a success.
+	AcceptCut bool
 }
 
 func (d Destination) target(log *slog.Logger) deliver.Target {
@@ -62,7 +66,7 @@ func (d Destination) target(log *slog.Logger) deliver.Target {
 			Concurrency: d.Concurrency, Timeout: d.Timeout, For: d.For, Attempts: d.Attempts,
 			Backoff: deliver.Schedule{First: d.BackoffFirst, Max: d.BackoffMax}, Never: never,
 		}.WithDefaults(),
-		Forwarder: forward.New(d.Routes, forward.Options{Server: d.Server, Logger: log}),
+		Forwarder: forward.New(d.Routes, forward.Options{Server: d.Server, Logger: log, AcceptCut: d.AcceptCut}),
 	}
 }
 
@@ -128,7 +132,7 @@ func (s *Source) Accept(ctx context.Context, e *event.Event, claim *store.Claim)
 	for i, d := range s.names {
 		owed[i] = store.Owed{Destination: d.Name, Lease: l.dispatcher.Reserve(d, e.Size())}
 	}
-	receipt, err := l.store.Accept(context.WithoutCancel(ctx), store.Admission{Event: e, Claim: claim, Owed: owed})
+	receipt, err := l.store.Accept(context.WithoutCancel(ctx), store.Admission{Event: e, Claim: claim, Owed: owed, Share: s.config.Share})
 	for i, o := range owed {
 		if o.Lease && !offered(l.dispatcher, receipt.Leases, o.Destination) {
 			l.dispatcher.Cancel(s.names[i], e.Size())

@@ -38,6 +38,11 @@ type Handler struct {
 	// else 5 MiB.
 	MaxBody int64 `json:"max_body,omitempty"`
 
+	// MaxBacklog is how many bytes of this source's bodies may wait for delivery,
+	// dead ones included; beyond it the source is answered 503 while others go
+	// on. Default: half of the app's max_backlog. The app's own limit holds too.
+	MaxBacklog int64 `json:"max_backlog,omitempty"`
+
 	// To lists the destinations; at least one. Each is independent of the others.
 	To []*To `json:"to"`
 
@@ -117,6 +122,11 @@ type To struct {
 
 	// Timeout bounds one attempt. Default: 30s.
 	Timeout caddy.Duration `json:"timeout,omitempty"`
+
+	// AcceptCutAnswer takes a 2xx answer whose body breaks off for a success.
+	// Default: it is a failure, and the event is sent again. It is for an
+	// application that always ends its answers so.
+	AcceptCutAnswer bool `json:"accept_cut_answer,omitempty"`
 
 	// Retry says how long and how often a failed delivery is tried again.
 	Retry *Retry `json:"retry,omitempty"`

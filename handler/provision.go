@@ -66,7 +66,7 @@ func (h *Handler) provision(ctx caddy.Context) error {
 func (h *Handler) identity() ([]byte, error) {
 	bare := Handler{
 		Name: h.Name, From: h.From, DedupWindow: h.DedupWindow, DedupOff: h.DedupOff,
-		Respond: h.Respond, MaxBody: h.MaxBody, To: h.To,
+		Respond: h.Respond, MaxBody: h.MaxBody, MaxBacklog: h.MaxBacklog, To: h.To,
 	}
 	return json.Marshal(&bare) //nolint:wrapcheck // a struct of plain values
 }
@@ -100,7 +100,7 @@ func (h *Handler) check() error {
 		return errors.New("there is nowhere to deliver to: write `to <upstream>`")
 	case h.Respond != nil && h.Respond.Status/100 != 2:
 		return fmt.Errorf("respond %d: an accepted event is answered with a 2xx status", h.Respond.Status)
-	case h.MaxBody < 0 || h.DedupWindow < 0 || h.From.Tolerance < 0:
+	case h.MaxBody < 0 || h.MaxBacklog < 0 || h.DedupWindow < 0 || h.From.Tolerance < 0:
 		return errors.New("sizes and durations must not be negative")
 	}
 	return h.checkDestinations()
@@ -223,7 +223,7 @@ func (h *Handler) register(ctx caddy.Context, config []byte) error {
 	if most := app.LargestRecord(); most > 0 && h.maxBody+headerRoom > most {
 		return misplaced{"max_body", fmt.Errorf("max_body is %d bytes; this store takes at most %d", h.maxBody, most-headerRoom)}
 	}
-	c := gateway.SourceConfig{Name: h.Name, Provider: h.From.Provider, JSON: config, Place: h.Places["webhooks"]}
+	c := gateway.SourceConfig{Name: h.Name, Provider: h.From.Provider, JSON: config, Place: h.Places["webhooks"], Share: h.MaxBacklog}
 	if len(h.secrets.fixed) > 0 {
 		c.Signed = h.signed
 	}
@@ -247,6 +247,7 @@ func (h *Handler) register(ctx caddy.Context, config []byte) error {
 func (t *To) destination(server *caddyhttp.Server) gateway.Destination {
 	d := gateway.Destination{
 		Name: t.Name, Routes: t.Routes, Server: server, Concurrency: t.Concurrency, Timeout: time.Duration(t.Timeout),
+		AcceptCut: t.AcceptCutAnswer,
 	}
 	if r := t.Retry; r != nil {
 		d.For, d.Attempts, d.Never = time.Duration(r.For), r.Attempts, r.Never

@@ -27,6 +27,9 @@ type Store interface {
 	Reader
 	// Stats tells where everything stands. It is cheap: no disk is read.
 	Stats() Stats
+	// SetLimits changes the limits at once. What the store already holds stays;
+	// limits that an implementation has no use for are ignored.
+	SetLimits(l Limits)
 	io.Closer
 }
 
@@ -54,6 +57,32 @@ type Admission struct {
 	Claim *Claim
 	// Owed lists every destination of the source. A source has at least one.
 	Owed []Owed
+	// Share is how many bytes of undelivered bodies the event's source may have;
+	// 0 means half of Limits.MaxBacklog.
+	Share int64
+}
+
+// ShareOf is how much of a backlog one source may use, share being its own
+// setting, or 0.
+func ShareOf(maxBacklog, share int64) int64 {
+	if share > 0 {
+		return share
+	}
+	return maxBacklog / 2
+}
+
+// Limits are what an operator may change while the store is open. Zero is the
+// implementation's default.
+type Limits struct {
+	// Retention is how long the content of settled events is kept.
+	Retention time.Duration
+	// RetentionSize is how many bytes the store may take before the content of
+	// settled events goes earlier, oldest first.
+	RetentionSize int64
+	// MaxBacklog bounds the bytes of undelivered bodies.
+	MaxBacklog int64
+	// MinFree is how many bytes of the file system stay free.
+	MinFree int64
 }
 
 // Owed is one destination at the moment of acceptance.

@@ -22,6 +22,14 @@ func String(to *string, usage string) Field {
 	})
 }
 
+// Flag takes no argument: that it stands there is all.
+func Flag(to *bool) Field {
+	return Args("", 0, 0, func([]string) error {
+		*to = true
+		return nil
+	})
+}
+
 // Strings reads one argument or more, none of them empty, and appends them.
 func Strings(to *[]string, usage string) Field {
 	return Args(usage, 1, Any, func(args []string) error {

@@ -193,7 +193,7 @@ type admission struct {
 
 // admit writes the event into the journal and waits until it is durable.
 func (s *Store) admit(ctx context.Context, a store.Admission, owes []owed, key dedup.ClaimKey, mine *claiming) (store.Receipt, error) {
-	if err := s.reserve(a.Event); err != nil {
+	if err := s.reserve(a); err != nil {
 		s.finish(key, mine, err)
 		return store.Receipt{}, err
 	}
@@ -350,7 +350,7 @@ func (s *Store) revival(seq uint64, r *row, owes []owed) action {
 }
 
 // reserve checks the limits and counts the event in, until it is durable.
-func (s *Store) reserve(e *event.Event) error {
+func (s *Store) reserve(a store.Admission) error {
 	if err := s.space.err(); err != nil {
 		return err
 	}
@@ -359,12 +359,13 @@ func (s *Store) reserve(e *event.Event) error {
 	if s.closed {
 		return store.ErrClosed
 	}
-	size, limit := int64(len(e.Body)), s.o.MaxBacklog
+	e, limit := a.Event, s.limits.Load().MaxBacklog
+	size, share := int64(len(e.Body)), store.ShareOf(limit, a.Share)
 	if used := s.backlogTotal + s.admitted[""] + size; used > limit {
 		return fmt.Errorf("%w: %d of %d bytes wait for delivery", store.ErrBacklog, used, limit)
 	}
-	if used := s.backlog[e.Source] + s.admitted[e.Source] + size; used > limit/2 {
-		return fmt.Errorf("%w: source %s has %d bytes waiting, its share is %d", store.ErrBacklog, e.Source, used, limit/2)
+	if used := s.backlog[e.Source] + s.admitted[e.Source] + size; used > share {
+		return fmt.Errorf("%w: source %s has %d bytes waiting, its share is %d", store.ErrBacklog, e.Source, used, share)
 	}
 	s.admitted[""] += size
 	s.admitted[e.Source] += size
@@ -389,7 +390,7 @@ func (s *Store) accepting() error {
 	switch {
 	case s.closed:
 		return store.ErrClosed
-	case s.backlogTotal >= s.o.MaxBacklog:
+	case s.backlogTotal >= s.limits.Load().MaxBacklog:
 		return store.ErrBacklog
 	}
 	return nil

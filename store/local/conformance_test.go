@@ -40,8 +40,8 @@ func harness(between func(dir string) error) storetest.Harness {
 		Open: func(t *testing.T, o storetest.Options) store.Store {
 			t.Helper()
 			return h.open(t, local.Options{
-				Dir: fastDir(t), FirstSegment: 256 << 10, MaxSegment: 256 << 10, MinFree: 1,
-				Now: o.Now, MaxBacklog: o.MaxBacklog,
+				Dir: fastDir(t), FirstSegment: 256 << 10, MaxSegment: 256 << 10, Now: o.Now,
+				Limits: store.Limits{MinFree: 1, MaxBacklog: o.MaxBacklog},
 			})
 		},
 		Reopen: func(t *testing.T, s store.Store) store.Store {

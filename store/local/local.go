@@ -20,6 +20,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddy-webhooks/caddy-webhooks/dedup"
@@ -32,17 +33,11 @@ import (
 type Options struct {
 	// Dir is the store's directory; it is created with mode 0700.
 	Dir string
-	// Retention is how long the content of settled events is kept. Default: 168h.
-	Retention time.Duration
-	// RetentionSize is how many bytes the journal may take before the content of
-	// settled events goes earlier, oldest first. Default: a quarter of the file system.
-	RetentionSize int64
-	// MaxBacklog bounds the bytes of undelivered bodies; one source may use half
-	// of it. Default: 10 GiB.
-	MaxBacklog int64
-	// MinFree is how many bytes of the file system stay free. Default: the
-	// smaller of 1 GiB and 5 % of the file system, at least two segments.
-	MinFree int64
+	// Limits may be changed later with SetLimits. Defaults: a Retention of 168h, a
+	// RetentionSize of a quarter of the file system, a MaxBacklog of 10 GiB, and a
+	// MinFree of 1 GiB or 5 % of the file system, the smaller of the two, but at
+	// least two segments.
+	store.Limits
 	// Logger gets what an operator should know. Default: none.
 	Logger *slog.Logger
 	// Now is the wall clock. Default: time.Now.
@@ -62,6 +57,9 @@ type Options struct {
 	ObserveSync func(records, bytes int, took time.Duration)
 	// BootID names the machine's current boot. Default: the kernel's.
 	BootID func() string
+
+	// total is the size of the file system.
+	total int64
 }
 
 // Defaults of [Options].
@@ -74,6 +72,7 @@ const (
 // Store is a store in a directory. Its methods are safe for concurrent use.
 type Store struct {
 	o       Options
+	limits  atomic.Pointer[store.Limits]
 	lock    *dirLock
 	journal *journal.Journal
 	index   *index
@@ -154,6 +153,9 @@ func Open(o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	if why := hazard(o.Dir); why != "" {
+		o.Logger.Warn("the store's directory lies on a file system that is not made for it", "directory", o.Dir, "because", why)
+	}
 	s := newStore(o, lock)
 	if err := s.recover(); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the store in %s: %w", o.Dir, err), s.release())
@@ -165,9 +167,10 @@ func Open(o Options) (*Store, error) {
 
 func newStore(o Options, lock *dirLock) *Store {
 	s := &Store{o: o, lock: lock, flushNow: make(chan struct{}, 1), houseNow: make(chan struct{}, 1), wake: func(event.Destination) {}}
+	s.SetLimits(o.Limits)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.clock = newGuard(o.Now, o.Mono)
-	s.space = space{minFree: o.MinFree, look: func() (int64, error) { return o.FS.Free(o.Dir) }}
+	s.space = space{limits: &s.limits, look: func() (int64, error) { return o.FS.Free(o.Dir) }}
 	return s
 }
 
@@ -190,18 +193,29 @@ func (o Options) withDefaults() (Options, error) {
 	if o.FS == nil {
 		o.FS = journal.OS
 	}
-	if o.Retention == 0 {
-		o.Retention = DefaultRetention
-	}
-	if o.MaxBacklog == 0 {
-		o.MaxBacklog = DefaultMaxBacklog
-	}
 	dir, err := filepath.Abs(o.Dir)
 	if err != nil {
 		return o, fmt.Errorf("the store's directory: %w", err)
 	}
 	o.Dir = dir
 	return o, nil
+}
+
+// SetLimits changes the limits at once; a zero one gets its default.
+func (s *Store) SetLimits(l store.Limits) {
+	if l.Retention == 0 {
+		l.Retention = DefaultRetention
+	}
+	if l.MaxBacklog == 0 {
+		l.MaxBacklog = DefaultMaxBacklog
+	}
+	if l.MinFree == 0 {
+		l.MinFree = max(min(1<<30, s.o.total/20), 2*s.o.MaxSegment)
+	}
+	if l.RetentionSize == 0 {
+		l.RetentionSize = s.o.total / 4
+	}
+	s.limits.Store(&l)
 }
 
 // Close finishes what was begun, writes the index and releases the directory.

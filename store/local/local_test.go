@@ -22,7 +22,7 @@ import (
 func small(t testing.TB, dir string) local.Options {
 	t.Helper()
 	return local.Options{
-		Dir: dir, FirstSegment: 1 << 20, MaxSegment: 1 << 20, MinFree: 1,
+		Dir: dir, FirstSegment: 1 << 20, MaxSegment: 1 << 20, Limits: store.Limits{MinFree: 1},
 		Logger: slog.New(slog.NewTextHandler(testWriter{t}, nil)),
 	}
 }

@@ -72,8 +72,8 @@ func newModel(t *testing.T, seed uint64) *model {
 	t.Helper()
 	m := &model{t: t, rng: rand.New(rand.NewPCG(seed, 7)), disk: faultfs.New(seed), ids: map[string]*promise{}}
 	m.o = Options{
-		Dir: t.TempDir(), FirstSegment: 64 << 10, MaxSegment: 64 << 10, MinFree: 1, Retention: 1000 * time.Hour,
-		RetentionSize: 1 << 40, BootID: func() string { return fmt.Sprint("boot ", m.boot) },
+		Dir: t.TempDir(), FirstSegment: 64 << 10, MaxSegment: 64 << 10,
+		Limits: store.Limits{MinFree: 1, Retention: 1000 * time.Hour, RetentionSize: 1 << 40}, BootID: func() string { return fmt.Sprint("boot ", m.boot) },
 	}
 	m.open()
 	return m

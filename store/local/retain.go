@@ -99,7 +99,7 @@ func (s *Store) size() (n int64) {
 	return n
 }
 
-func (s *Store) oversize() bool { return s.size() > s.o.RetentionSize }
+func (s *Store) oversize() bool { return s.size() > s.limits.Load().RetentionSize }
 
 // sizes tells what the store takes on disk, by part.
 func (s *Store) sizes() map[string]int64 {
@@ -113,13 +113,13 @@ func (s *Store) sizes() map[string]int64 {
 func (s *Store) retain(ctx context.Context) error {
 	for _, seg := range s.journal.Segments() {
 		pressure := s.oversize() || s.space.err() != nil
-		if !seg.Sealed || (!pressure && seg.Last.Add(s.o.Retention).After(s.o.Now())) {
+		if !seg.Sealed || (!pressure && seg.Last.Add(s.limits.Load().Retention).After(s.o.Now())) {
 			continue
 		}
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		keep := s.o.Retention
+		keep := s.limits.Load().Retention
 		if pressure {
 			keep = 0
 		}

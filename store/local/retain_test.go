@@ -26,8 +26,8 @@ func newRoom(t *testing.T) *room {
 	t.Helper()
 	r := &room{t: t, now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
 	r.o = Options{
-		Dir: t.TempDir(), FirstSegment: 256 << 10, MaxSegment: 256 << 10, MinFree: 1, RetentionSize: 1 << 40,
-		Retention: 24 * time.Hour, Now: func() time.Time { return r.now },
+		Dir: t.TempDir(), FirstSegment: 256 << 10, MaxSegment: 256 << 10,
+		Limits: store.Limits{MinFree: 1, RetentionSize: 1 << 40, Retention: 24 * time.Hour}, Now: func() time.Time { return r.now },
 	}
 	r.reopen()
 	t.Cleanup(func() {
@@ -221,7 +221,8 @@ func TestUnderPressureForSpaceDeliveredEventsGoFirst(t *testing.T) {
 		}
 		return event.Delivered
 	})
-	r.o.RetentionSize, r.Store.o.RetentionSize = 1, 1
+	r.o.RetentionSize = 1
+	r.SetLimits(r.o.Limits)
 	r.now = r.now.Add(time.Hour)
 	before := r.size()
 	r.retainNow()
@@ -267,7 +268,7 @@ func TestAfterAJumpOfTheClockNothingExpiresForAnHour(t *testing.T) {
 	var mono time.Duration
 	r := &room{t: t, now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
 	r.o = Options{
-		Dir: t.TempDir(), FirstSegment: 256 << 10, MaxSegment: 256 << 10, MinFree: 1,
+		Dir: t.TempDir(), FirstSegment: 256 << 10, MaxSegment: 256 << 10, Limits: store.Limits{MinFree: 1},
 		Now: func() time.Time { return r.now }, Mono: func() time.Duration { return mono },
 	}
 	r.reopen()

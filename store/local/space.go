@@ -12,9 +12,9 @@ import (
 // reserve.
 type space struct {
 	// look tells the free bytes of the file system.
-	look    func() (int64, error)
-	minFree int64
-	last    atomic.Int64 // free bytes at the last look
+	look   func() (int64, error)
+	limits *atomic.Pointer[store.Limits]
+	last   atomic.Int64 // free bytes at the last look
 }
 
 // refresh looks anew.
@@ -33,11 +33,11 @@ func (s *space) low() bool { return s.err() != nil }
 
 // err is nil, or why new events are refused.
 func (s *space) err() error {
-	free := s.last.Load()
-	if free < 0 || free >= s.minFree {
+	free, least := s.last.Load(), s.limits.Load().MinFree
+	if free < 0 || free >= least {
 		return nil
 	}
-	return fmt.Errorf("%w: %d bytes are free, %d must stay free", store.ErrFull, free, s.minFree)
+	return fmt.Errorf("%w: %d bytes are free, %d must stay free", store.ErrFull, free, least)
 }
 
 // withSpace fills in what depends on the size of the file system.
@@ -53,11 +53,6 @@ func (o Options) withSpace() (Options, error) {
 	if o.FirstSegment == 0 {
 		o.FirstSegment = min(4<<20, o.MaxSegment)
 	}
-	if o.MinFree == 0 {
-		o.MinFree = max(min(1<<30, total/20), 2*o.MaxSegment)
-	}
-	if o.RetentionSize == 0 {
-		o.RetentionSize = total / 4
-	}
+	o.total = total
 	return o, nil
 }

@@ -24,20 +24,21 @@ func (s *Store) Accept(ctx context.Context, a store.Admission) (store.Receipt, e
 			return s.repeat(a, c), nil
 		}
 	}
-	if err := s.room(a.Event); err != nil {
+	if err := s.room(a); err != nil {
 		return store.Receipt{}, err
 	}
 	return s.add(a, now), nil
 }
 
 // room checks the backlog's limits.
-func (s *Store) room(e *event.Event) error {
+func (s *Store) room(a store.Admission) error {
+	e, share := a.Event, store.ShareOf(s.limit, a.Share)
 	size := int64(e.Size())
 	if used := s.backlogTotal + size; used > s.limit {
 		return fmt.Errorf("%w: %d of %d bytes wait for delivery", store.ErrBacklog, used, s.limit)
 	}
-	if used := s.backlog[e.Source] + size; used > s.limit/2 {
-		return fmt.Errorf("%w: source %s has %d bytes waiting, its share is %d", store.ErrBacklog, e.Source, used, s.limit/2)
+	if used := s.backlog[e.Source] + size; used > share {
+		return fmt.Errorf("%w: source %s has %d bytes waiting, its share is %d", store.ErrBacklog, e.Source, used, share)
 	}
 	return nil
 }

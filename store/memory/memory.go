@@ -114,6 +114,15 @@ func New(o Options) *Store {
 	return s
 }
 
+// SetLimits changes the backlog's limit; memory has no use for the others.
+func (s *Store) SetLimits(l store.Limits) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.limit = l.MaxBacklog; s.limit == 0 {
+		s.limit = DefaultMaxBacklog
+	}
+}
+
 // random gives eight random bytes. A source that fails costs only
 // unpredictability: the sequence number alone makes an ID unique.
 func (s *Store) random() uint64 {

@@ -24,6 +24,8 @@ var queueCases = []testcase{
 	{name: "destinations do not touch each other", run: independent},
 	{name: "whoever waits is woken", run: woken},
 	{name: "one source may use half of the backlog, all of them the whole", run: backlogShares, backlog: 400},
+	{name: "a source's own share stands in for half of the backlog", run: backlogOwnShare, backlog: 400},
+	{name: "a changed limit holds at once", run: backlogChanged, backlog: 400},
 	{name: "dead bodies count as backlog, settled ones do not", run: backlogOfDead, backlog: 200},
 	{name: "a duplicate is answered while the backlog is full", run: duplicateWhileFull, backlog: 200},
 	{name: "leases do not survive a reopening", run: leasesLost, reopens: true},
@@ -350,6 +352,40 @@ func backlogShares(r *rig) {
 	r.offer(r.sized("4", source, 100))
 	if v := r.store().Stats(); v.Accepting != nil || v.BacklogBytes != 300 {
 		r.Errorf("%d bytes wait and accepting is %v, want 300 and none", v.BacklogBytes, v.Accepting)
+	}
+}
+
+func backlogOwnShare(r *rig) {
+	small, large := r.sized("1", source, 101), r.sized("2", "other", 300)
+	small.Share, large.Share = 100, 1000
+	r.refused(small, store.ErrBacklog)
+	r.offer(large)
+	small = r.sized("3", source, 100)
+	small.Share = 100
+	r.offer(small)
+	large = r.sized("4", "other", 1)
+	large.Share = 1000
+	r.refused(large, store.ErrBacklog)
+}
+
+func backlogChanged(r *rig) {
+	s := r.store() // no reopening in between: a store that is opened anew has the limits that it is opened with
+	for _, step := range []struct {
+		limit int64
+		id    string
+		size  int
+		want  error
+	}{
+		{400, "1", 201, store.ErrBacklog},
+		{1000, "1", 201, nil},
+		{100, "2", 1, store.ErrBacklog},
+		{100, "1", 201, nil}, // a duplicate
+		{1000, "2", 1, nil},
+	} {
+		s.SetLimits(store.Limits{MaxBacklog: step.limit, MinFree: 1})
+		if _, err := s.Accept(r.Context(), r.sized(step.id, source, step.size)); !errors.Is(err, step.want) {
+			r.Errorf("%d bytes with a backlog of at most %d: %v, want %v", step.size, step.limit, err, step.want)
+		}
 	}
 }
 
