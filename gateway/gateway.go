@@ -185,6 +185,9 @@ func (g *Gateway) openStore(a *App) (store.Store, error) {
 	o := local.Options{
 		Dir: a.Store.Path, Limits: a.limits(), Logger: slog.New(g.relay), ObserveSync: g.metrics.observeSync,
 	}
+	if a.Tune != nil {
+		a.Tune(&o)
+	}
 	deadline := time.Now().Add(lockWait)
 	for said := false; ; said = true {
 		s, err := local.Open(o)

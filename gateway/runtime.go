@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-webhooks/caddy-webhooks/store/local"
 )
 
 // runtime is what a provisioned app works with.
@@ -21,4 +23,7 @@ type runtime struct {
 	sources map[string]*Source
 	// published tells that the gateway works by this app's sources.
 	published bool
+	// Tune changes how the local store opens. It is no part of the configuration:
+	// with it, what stands above can be shown a disk that fails.
+	Tune func(*local.Options) `json:"-"`
 }
