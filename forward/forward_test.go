@@ -27,7 +27,7 @@ import (
 var provisioning sync.Mutex
 
 // chain provisions real handlers of Caddy.
-func chain(t *testing.T, handlers string, o ...forward.Options) *forward.Chain {
+func chain(t testing.TB, handlers string, o ...forward.Options) *forward.Chain {
 	t.Helper()
 	provisioning.Lock()
 	defer provisioning.Unlock()

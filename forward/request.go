@@ -6,8 +6,10 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -62,29 +64,51 @@ func parseTarget(uri string) (*url.URL, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the stored request target: %w", err)
 	}
+	if path, _, _ := strings.Cut(uri, "?"); strings.HasPrefix(path, "/") && u.EscapedPath() != path {
+		u.RawPath = escapeRest(path)
+	}
 	return u, nil
 }
 
-// hopByHop are the headers that belong to one connection (RFC 9110 §7.6.1).
-var hopByHop = []string{
-	"Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authorization",
-	"Te", "Trailer", "Transfer-Encoding", "Upgrade",
+// escapeRest escapes what may not stand in a path, and leaves the escapes that
+// are there. Package url would escape the whole path anew, were a single byte
+// of it not allowed, and so turn another segment's %2F into a slash.
+func escapeRest(path string) string {
+	var b strings.Builder
+	for _, c := range []byte(path) {
+		if 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-._~!$&'()*+,;=:@/[]%", c) >= 0 {
+			b.WriteByte(c)
+		} else {
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	return b.String()
 }
 
-// header copies what travels on.
+// notOn are the headers that belong to one connection (RFC 9110 §7.6.1), and ours.
+var notOn = []string{
+	"Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authorization",
+	"Te", "Trailer", "Transfer-Encoding", "Upgrade",
+	HeaderEventID, HeaderAttempt, HeaderReceived, HeaderReplay,
+}
+
+// header copies what travels on. Intake stores canonical names without ours;
+// a store may hold others all the same, and "transfer-encoding" in small
+// letters would pass by every check on its way and frame the request anew.
 func header(e *event.Event) http.Header {
 	h := make(http.Header, len(e.Header)+4)
-	for name, values := range e.Header {
-		h[name] = append([]string(nil), values...)
+	for _, name := range slices.Sorted(maps.Keys(e.Header)) {
+		canonical := http.CanonicalHeaderKey(name)
+		h[canonical] = append(h[canonical], e.Header[name]...)
 	}
-	for _, list := range e.Header["Connection"] {
+	for _, list := range h["Connection"] {
 		for name := range strings.SplitSeq(list, ",") {
 			if name = strings.TrimSpace(name); name != "" {
 				h.Del(name)
 			}
 		}
 	}
-	for _, name := range hopByHop {
+	for _, name := range notOn {
 		delete(h, name)
 	}
 	if _, named := h["User-Agent"]; !named {
