@@ -3,6 +3,7 @@ package handler
 import (
 	"errors"
 	"fmt"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -23,12 +24,30 @@ type secrets struct {
 	// literal tells that one stands in the configuration itself.
 	literal bool
 
-	// texts are the configured forms of fixed, files tells that one is in a file.
+	// texts are the configured forms of fixed, files the files that they name.
 	texts []string
-	files bool
+	files []string
 
-	mu     sync.Mutex
+	mu sync.Mutex
+	// read is when the files were last read, looked when they were last looked
+	// at, and seen what they looked like.
+	read   time.Time
 	looked time.Time
+	seen   []stamp
+}
+
+// stamp tells a file from what it was before.
+type stamp struct {
+	size    int64
+	changed time.Time
+}
+
+func stampOf(path string) stamp {
+	info, err := os.Stat(path)
+	if err != nil {
+		return stamp{}
+	}
+	return stamp{info.Size(), info.ModTime()}
 }
 
 var placeholder = regexp.MustCompile(`\{([^{}\s]+)\}`)
@@ -48,12 +67,42 @@ func newSecrets(texts []string) (*secrets, error) {
 			continue
 		}
 		s.literal = s.literal || kind == "literal"
-		s.files = s.files || strings.Contains(text, "{file.")
+		for _, m := range placeholder.FindAllStringSubmatch(text, -1) {
+			if path, ok := strings.CutPrefix(m[1], "file."); ok {
+				s.files = append(s.files, path)
+			}
+		}
 		s.texts = append(s.texts, text)
 	}
+	s.seen = s.look() // before they are read: what changes in between is read again
 	var err error
 	s.fixed, err = resolve(s.texts)
 	return s, err
+}
+
+func (s *secrets) look() []stamp {
+	list := make([]stamp, len(s.files))
+	for i, path := range s.files {
+		list[i] = stampOf(path)
+	}
+	return list
+}
+
+// touched tells whether a file looks different from when it was last looked
+// at. It looks once a second at most.
+func (s *secrets) touched(now time.Time) bool {
+	if len(s.files) == 0 {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now.Sub(s.looked).Abs() < lookAgain {
+		return false
+	}
+	s.looked = now
+	before := s.seen
+	s.seen = s.look()
+	return !slices.Equal(before, s.seen)
 }
 
 // kindOf tells when a secret can be resolved.
@@ -115,15 +164,15 @@ const lookAgain = time.Second
 // reread reads secrets in files again. changed tells whether one is different;
 // an error leaves the old ones standing.
 func (s *secrets) reread(now time.Time) (fresh []verify.Secret, changed bool, err error) {
-	if !s.files {
+	if len(s.files) == 0 {
 		return nil, false, nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if now.Sub(s.looked).Abs() < lookAgain {
+	if now.Sub(s.read).Abs() < lookAgain {
 		return nil, false, nil
 	}
-	s.looked = now
+	s.read = now
 	fresh, err = resolve(s.texts)
 	if err != nil || slices.Equal(fresh, s.fixed) {
 		return nil, false, err

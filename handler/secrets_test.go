@@ -101,3 +101,29 @@ func TestABadNewValueKeepsTheOldSecret(t *testing.T) {
 		t.Error("the old secret is gone")
 	}
 }
+
+func TestAChangedFileIsNoticedWithoutAFailure(t *testing.T) {
+	t.Parallel()
+	path, text := secretFile(t, "old")
+	s, err := newSecrets([]string{"before{env.HOME}", text})
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Unix(1_700_000_000, 0)
+	if s.touched(now) {
+		t.Error("an untouched file counts as changed")
+	}
+	write(t, path, "newer")
+	if s.touched(now.Add(lookAgain - 1)) {
+		t.Error("the file was looked at twice within a second")
+	}
+	if !s.touched(now.Add(lookAgain)) || s.touched(now.Add(2*lookAgain)) {
+		t.Error("one change is noticed once")
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if !s.touched(now.Add(3 * lookAgain)) {
+		t.Error("a file that is gone counts as unchanged")
+	}
+}

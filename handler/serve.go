@@ -130,32 +130,48 @@ func (h *Handler) addURL(in *arrival) {
 	}
 }
 
-// prove verifies the sender. Secrets in files are read again when one has
-// failed, at most once a second.
+// prove verifies the sender. Secrets in files are read again when a file has
+// changed and when a signature fails, once a second at most.
 func (h *Handler) prove(v *verify.Verifier, in *arrival) error {
 	h.addURL(in)
+	now := h.now()
+	if h.secrets.touched(now) {
+		if fresh := h.renew(now); fresh != nil {
+			v = fresh
+		}
+	}
 	own := h.secrets.own(in.repl)
 	var err error
-	in.verdict, err = v.Verify(&in.checked, h.now(), own...)
+	in.verdict, err = v.Verify(&in.checked, now, own...)
 	if !errors.Is(err, verify.ErrMismatch) {
 		return err
 	}
-	fresh, changed, rereadErr := h.secrets.reread(h.now())
-	if rereadErr != nil {
-		h.log.Error("a secret's file changed for the worse; the old secret stays in use", "error", rereadErr)
-	}
-	if !changed {
+	fresh := h.renew(now)
+	if fresh == nil {
 		return err
 	}
-	v, compileErr := h.compile(fresh)
-	if compileErr != nil {
-		h.log.Error("a secret's file changed for the worse; the old secret stays in use", "error", compileErr)
-		return err
+	in.verdict, err = fresh.Verify(&in.checked, now, own...)
+	return err
+}
+
+// renew reads the secrets in files again. It gives a verifier with what is new,
+// or nil; a bad new value leaves the old one standing.
+func (h *Handler) renew(now time.Time) *verify.Verifier {
+	secrets, changed, err := h.secrets.reread(now)
+	if err == nil && !changed {
+		return nil
+	}
+	var v *verify.Verifier
+	if err == nil {
+		v, err = h.compile(secrets)
+	}
+	if err != nil {
+		h.log.Error("a secret's file changed for the worse; the old secret stays in use", "error", err)
+		return nil
 	}
 	h.log.Info("a secret's file has changed; the new secret is in use")
 	h.verifier.Store(v)
-	in.verdict, err = v.Verify(&in.checked, h.now(), own...)
-	return err
+	return v
 }
 
 // store names the event and stores it.

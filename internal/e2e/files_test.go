@@ -71,6 +71,8 @@ func TestASecretInAFileIsReadAgainWhenItChanges(t *testing.T) {
 	if status := post("second"); status != 200 {
 		t.Errorf("after the file was emptied: %d, want the old secret to stand", status)
 	}
+	write("third, which nobody has used yet\n")
+	testkit.Eventually(t, "the old secret ends with the file's change", func() bool { return post("second") == 401 })
 }
 
 func TestASecretOfTheRequestSeparatesTenants(t *testing.T) {

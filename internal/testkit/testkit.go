@@ -204,6 +204,16 @@ func (g *Gateway) Reload(caddyfile string) error {
 	return nil
 }
 
+// PID is the running process's; 0 if there is none.
+func (g *Gateway) PID() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.cmd == nil {
+		return 0
+	}
+	return g.cmd.Process.Pid
+}
+
 // Kill is kill -9. The gateway can be started again.
 func (g *Gateway) Kill() { g.end(syscall.SIGKILL) }
 

@@ -20,10 +20,13 @@ const (
 	indexDir       = "index"
 	checkpointFile = "checkpoint.json"
 
-	// flushEvery is how far the index may lag behind the journal in time, and
-	// flushPages in pages: 512 pages are 32,768 events.
+	// flushEvery is how often the index is written. A page that was touched
+	// since the time before last is left for later, because it will be touched
+	// again: retries would otherwise write all of a backlog's pages every second.
 	flushEvery = time.Second
-	flushPages = 512
+	// flushPages is how many changed pages may wait for that, and its 64-fold how
+	// many claims: 1024 pages are 65,536 events and about 25 MiB.
+	flushPages = 1024
 	// flushChunk is how many pages are encoded while the mutex is held, and
 	// written in one transaction.
 	flushChunk = 8
@@ -72,6 +75,7 @@ func indexOptions(dir string) badger.Options {
 		WithDetectConflicts(false).
 		WithNumVersionsToKeep(1).
 		WithMemTableSize(8 << 20).
+		WithBaseTableSize(1 << 20). // a compaction holds up to ten tables of twice this in memory
 		WithNumMemtables(2).
 		WithNumLevelZeroTables(2).
 		WithNumLevelZeroTablesStall(8).
@@ -121,14 +125,25 @@ func (s *Store) catchUp() error {
 	if s.space.low() {
 		return nil
 	}
+	if s.o.Now().Sub(s.index.checkpointed).Abs() < checkpointEvery {
+		return s.relieve()
+	}
 	cp, err := s.flush()
-	if err != nil {
+	if err != nil || cp.Mark == s.index.at {
 		return err
 	}
-	if cp.Mark != s.index.at && s.o.Now().Sub(s.index.checkpointed).Abs() >= checkpointEvery {
-		return s.moveCheckpoint(cp)
-	}
-	return nil
+	return s.moveCheckpoint(cp)
+}
+
+// relieve writes the claims, the pages that are at rest, and of the others as
+// many as are too many.
+func (s *Store) relieve() error {
+	s.mu.Lock()
+	claims := s.unwritten
+	s.unwritten = nil
+	blocks := s.pages.resting(flushPages)
+	s.mu.Unlock()
+	return s.flushThese(claims, blocks)
 }
 
 // flush writes the claims and pages that changed. What it returns is the
@@ -143,21 +158,27 @@ func (s *Store) flush() (checkpoint, error) {
 		blocks = append(blocks, b)
 	}
 	s.mu.Unlock()
+	if err := s.flushThese(claims, blocks); err != nil {
+		return cp, err
+	}
+	return cp, s.flushReach(cp.Mark)
+}
 
+func (s *Store) flushThese(claims []claimRecord, blocks []uint64) error {
 	if err := s.flushClaims(claims); err != nil {
 		s.mu.Lock()
 		s.unwritten = append(claims, s.unwritten...)
 		s.mu.Unlock()
-		return cp, err
+		return err
 	}
 	for len(blocks) > 0 {
 		n := min(flushChunk, len(blocks))
 		if err := s.flushPages(blocks[:n]); err != nil {
-			return cp, err
+			return err
 		}
 		blocks = blocks[n:]
 	}
-	return cp, s.flushReach(cp.Mark)
+	return nil
 }
 
 // reachKey holds the mark up to which the index is complete. An index that

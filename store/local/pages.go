@@ -1,10 +1,12 @@
 package local
 
 import (
+	"cmp"
 	"container/list"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -34,6 +36,8 @@ type page struct {
 	version uint64
 	rows    [pageRows]*row
 	dirty   bool
+	// touched is the round in which it was last changed.
+	touched uint64
 	// pins counts the leases that will soon need the page again.
 	pins int
 	// clean is the page's place in the list of clean pages, nil while dirty.
@@ -48,6 +52,8 @@ type pages struct {
 	held  map[uint64]*page
 	dirty map[uint64]*page
 	clean *list.List
+	// round counts the looks for pages at rest.
+	round uint64
 }
 
 func newPages(db *badger.DB) *pages {
@@ -97,6 +103,7 @@ func (t *pages) row(seq uint64) (*row, *page, error) {
 func (t *pages) touch(p *page, lsn uint64) {
 	p.lsn = max(p.lsn, lsn)
 	p.version++
+	p.touched = t.round
 	if p.dirty {
 		return
 	}
@@ -106,6 +113,31 @@ func (t *pages) touch(p *page, lsn uint64) {
 		t.clean.Remove(p.clean)
 		p.clean = nil
 	}
+}
+
+// resting begins a new round. It lists the changed pages that have not been
+// touched in the round that ends, and, of the others, those touched longest ago
+// until no more than half of most would stay.
+func (t *pages) resting(most int) []uint64 {
+	var still, busy []*page
+	for _, p := range t.dirty {
+		if p.touched < t.round {
+			still = append(still, p)
+		} else {
+			busy = append(busy, p)
+		}
+	}
+	if len(busy) > most {
+		slices.SortFunc(busy, func(a, b *page) int { return cmp.Compare(a.version, b.version) })
+		still = append(still, busy[:len(busy)-most/2]...)
+	}
+	t.round++
+	blocks := make([]uint64, len(still))
+	for i, p := range still {
+		blocks[i] = p.block
+	}
+	slices.Sort(blocks)
+	return blocks
 }
 
 // written marks the page as clean after it was written.

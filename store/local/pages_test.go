@@ -1,0 +1,40 @@
+package local
+
+import (
+	"slices"
+	"testing"
+)
+
+func TestPagesThatAreTouchedAgainAndAgainAreWrittenLast(t *testing.T) {
+	t.Parallel()
+	pages := newPages(nil)
+	touch := func(blocks ...uint64) {
+		for _, b := range blocks {
+			p := pages.held[b]
+			if p == nil {
+				p = &page{block: b}
+				pages.held[b] = p
+				pages.keep(p)
+			}
+			pages.touch(p, 1)
+		}
+	}
+	check := func(what string, most int, want ...uint64) {
+		t.Helper()
+		if got := pages.resting(most); !slices.Equal(got, want) {
+			t.Errorf("%s: %v are at rest, want %v", what, got, want)
+		}
+	}
+	touch(1, 2, 3)
+	check("just touched", 10)
+	touch(2)
+	check("one is touched again", 10, 1, 3)
+	for _, b := range []uint64{1, 3} {
+		pages.written(pages.held[b])
+	}
+	touch(2)
+	touch(4, 5, 6, 7)
+	touch(2, 2)
+	check("too many are busy", 4, 4, 5, 6)
+	check("nothing is touched", 4, 2, 4, 5, 6, 7)
+}
