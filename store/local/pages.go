@@ -128,7 +128,7 @@ func (t *pages) resting(most int) []uint64 {
 		}
 	}
 	if len(busy) > most {
-		slices.SortFunc(busy, func(a, b *page) int { return cmp.Compare(a.version, b.version) })
+		slices.SortFunc(busy, func(a, b *page) int { return cmp.Compare(a.lsn, b.lsn) })
 		still = append(still, busy[:len(busy)-most/2]...)
 	}
 	t.round++

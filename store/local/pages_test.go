@@ -7,7 +7,7 @@ import (
 
 func TestPagesThatAreTouchedAgainAndAgainAreWrittenLast(t *testing.T) {
 	t.Parallel()
-	pages := newPages(nil)
+	pages, lsn := newPages(nil), uint64(0)
 	touch := func(blocks ...uint64) {
 		for _, b := range blocks {
 			p := pages.held[b]
@@ -16,7 +16,8 @@ func TestPagesThatAreTouchedAgainAndAgainAreWrittenLast(t *testing.T) {
 				pages.held[b] = p
 				pages.keep(p)
 			}
-			pages.touch(p, 1)
+			lsn++
+			pages.touch(p, lsn)
 		}
 	}
 	check := func(what string, most int, want ...uint64) {
