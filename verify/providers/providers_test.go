@@ -38,14 +38,19 @@ func TestEveryRecordIsCompleteAndItsNamesAreItsOwn(t *testing.T) {
 }
 
 // secretFor gives a secret of the form that a provider wants.
-func secretFor(name string) string {
-	switch name {
-	case "standard-webhooks", "openai", "gitlab":
-		return "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-	case "basic":
+func secretFor(r *verify.Record) string {
+	s := r.Schemes[0]
+	switch {
+	case s.Kind == "basic":
 		return "user:password"
+	case s.SecretForm == "hex":
+		return "44782def547aaa06c910c43932b1eb0c71fc68d9d0c057550c48ec2acf6ba056"
+	case s.SecretForm == "base64":
+		return "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+	case strings.HasPrefix(s.SecretForm, "whsec"), s.SecretPrefix == "whsec_":
+		return "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 	}
-	return "It's a Secret to Everybody"
+	return s.SecretPrefix + "It's a Secret to Everybody"
 }
 
 var paramsFor = map[string]map[string][]string{
@@ -64,7 +69,7 @@ type fixture struct {
 func compile(t *testing.T, r *verify.Record) fixture {
 	t.Helper()
 	var f fixture
-	secret := secretFor(r.Name)
+	secret := secretFor(r)
 	if r.Schemes[0].Kind == "ed25519" {
 		var public ed25519.PublicKey
 		public, f.private, _ = ed25519.GenerateKey(nil)
@@ -210,7 +215,7 @@ func TestASecretThatIsEmptyOrMissingDoesNotCompile(t *testing.T) {
 		}
 		for name, secrets := range map[string][]verify.Secret{
 			"none": nil, "empty": {verify.NewSecret("")}, "blank": {verify.NewSecret(" \n")},
-			"one good, one empty": {verify.NewSecret(secretFor(r.Name)), verify.NewSecret("")},
+			"one good, one empty": {verify.NewSecret(secretFor(r)), verify.NewSecret("")},
 		} {
 			if _, err := r.Compile(verify.Options{Secrets: secrets, Params: paramsFor[r.Name]}); !errors.Is(err, verify.ErrConfig) {
 				t.Errorf("%s with %s secret: %v, want an error", r.Name, name, err)
