@@ -68,22 +68,26 @@ func openIndex(dir string, log *slog.Logger) (*badger.DB, error) {
 
 // indexOptions keep Badger small: all values are far below the value log's
 // threshold, so that the value log is never used and never needs collecting.
+// Building a table takes a multiple of its size in memory, and eight such
+// pieces of memory are kept for the next ones: so tables are small, and not
+// compressed.
 func indexOptions(dir string) badger.Options {
 	return badger.DefaultOptions(dir).
 		WithLogger(nil).
 		WithMetricsEnabled(false).
 		WithDetectConflicts(false).
 		WithNumVersionsToKeep(1).
-		WithMemTableSize(8 << 20).
-		WithBaseTableSize(1 << 20). // a compaction holds up to ten tables of twice this in memory
+		WithMemTableSize(2 << 20).
+		WithValueThreshold(256 << 10). // it must fit a transaction, which may fill 15 % of a memtable
+		WithBaseTableSize(2 << 20).
 		WithNumMemtables(2).
 		WithNumLevelZeroTables(2).
 		WithNumLevelZeroTablesStall(8).
 		WithNumCompactors(2).
-		WithBlockCacheSize(8 << 20).
+		WithBlockCacheSize(0).
 		WithIndexCacheSize(16 << 20).
 		WithValueLogFileSize(16 << 20).
-		WithCompression(options.Snappy).
+		WithCompression(options.None).
 		WithCompactL0OnClose(false)
 }
 
@@ -171,12 +175,17 @@ func (s *Store) flushThese(claims []claimRecord, blocks []uint64) error {
 		s.mu.Unlock()
 		return err
 	}
-	for len(blocks) > 0 {
-		n := min(flushChunk, len(blocks))
-		if err := s.flushPages(blocks[:n]); err != nil {
+	for chunk := flushChunk; len(blocks) > 0; {
+		n := min(chunk, len(blocks))
+		err := s.flushPages(blocks[:n])
+		switch {
+		case errors.Is(err, badger.ErrTxnTooBig) && n > 1: // pages with long histories
+			chunk = 1
+			continue
+		case err != nil:
 			return err
 		}
-		blocks = blocks[n:]
+		blocks, chunk = blocks[n:], flushChunk
 	}
 	return nil
 }
