@@ -102,7 +102,11 @@ func (s *secrets) touched(now time.Time) bool {
 	s.looked = now
 	before := s.seen
 	s.seen = s.look()
-	return !slices.Equal(before, s.seen)
+	if slices.Equal(before, s.seen) {
+		return false
+	}
+	s.read = time.Time{} // what was read just before the change does not count
+	return true
 }
 
 // kindOf tells when a secret can be resolved.

@@ -102,6 +102,28 @@ func TestABadNewValueKeepsTheOldSecret(t *testing.T) {
 	}
 }
 
+func TestAChangeIsReadThoughTheFileWasReadJustBefore(t *testing.T) {
+	t.Parallel()
+	path, text := secretFile(t, "first")
+	s, err := newSecrets([]string{text})
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	s.touched(now)
+	now = now.Add(lookAgain)
+	if _, changed, err := s.reread(now); changed || err != nil { // a signature failed
+		t.Fatalf("unchanged file: %v, %v", changed, err)
+	}
+	write(t, path, "the second")
+	if !s.touched(now) {
+		t.Fatal("the change was not noticed")
+	}
+	if fresh, changed, err := s.reread(now); !changed || err != nil || len(fresh) != 1 {
+		t.Errorf("the change was noticed and not read: %v, %v", changed, err)
+	}
+}
+
 func TestAChangedFileIsNoticedWithoutAFailure(t *testing.T) {
 	t.Parallel()
 	path, text := secretFile(t, "old")
