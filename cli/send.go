@@ -3,8 +3,11 @@ package cli
 import (
 	"bytes"
 	"cmp"
+	"crypto"
 	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/x509"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -33,7 +36,7 @@ const secretVariable = "WEBHOOK_SECRET"
 type sending struct {
 	record        *verify.Record
 	verifier      *verify.Verifier
-	private       ed25519.PrivateKey
+	private       crypto.Signer
 	url           *url.URL
 	payload       string
 	sampled       bool // the payload is ours, to be filled in
@@ -70,7 +73,7 @@ and the public half is printed for the configuration; --key uses a pair again.`,
 	f := cmd.Flags()
 	f.String("url", "", "Where to; default: http://localhost:8080/<provider>")
 	f.String("secret", "", "Signing secret; default: the environment's "+secretVariable)
-	f.String("key", "", "Ed25519 private key seed, 64 hex digits")
+	f.String("key", "", "private key: of Ed25519 the seed, 64 hex digits, else base64 of PKCS #8")
 	f.String("data", "", "Payload; default: a sample of the provider's")
 	f.String("file", "", "File with the payload, - for standard input")
 	f.String("id", "", "Event ID; default: a new one")
@@ -205,11 +208,11 @@ func (s *sending) keys(cmd *cobra.Command) error {
 func (s *sending) secret(cmd *cobra.Command) (string, error) {
 	f := cmd.Flags()
 	secret, key := f.Lookup("secret"), f.Lookup("key")
-	public := s.record.PublicKey(make(ed25519.PublicKey, ed25519.PublicKeySize)) != ""
-	switch asymmetric := s.record.Schemes[0].Kind == "ed25519"; {
+	kind, asymmetric := s.record.KeyKind()
+	switch {
 	case s.record.Name == "none":
 		return "", nil
-	case key.Changed && !public:
+	case key.Changed && kind == "":
 		return "", fmt.Errorf("%s does not sign with a pair of keys; use --secret", s.record.Name)
 	case asymmetric && secret.Changed:
 		return "", fmt.Errorf("%s signs with a private key; leave --secret out, or use --key", s.record.Name)
@@ -227,26 +230,59 @@ func (s *sending) secret(cmd *cobra.Command) (string, error) {
 
 // makeKey makes or takes a pair of keys, and gives the public half.
 func (s *sending) makeKey(cmd *cobra.Command) (string, error) {
-	seed := make([]byte, ed25519.SeedSize)
 	text, err := cmd.Flags().GetString("key")
-	if err == nil && text != "" {
-		if seed, err = hex.DecodeString(text); err == nil && len(seed) != ed25519.SeedSize {
-			err = errors.New("--key takes 64 hex digits")
-		}
-	} else if err == nil {
-		_, err = rand.Read(seed)
+	switch {
+	case err != nil:
+	case text == "":
+		s.private, err = s.record.NewKey(rand.Reader)
+	default:
+		s.private, err = readKey(text)
 	}
 	if err != nil {
 		return "", fmt.Errorf("making a key: %w", err)
 	}
-	s.private = ed25519.NewKeyFromSeed(seed)
-	public, ok := s.private.Public().(ed25519.PublicKey)
-	if !ok {
-		return "", errors.New("making a key: it has no public half")
+	again, err := writeKey(s.private)
+	if err != nil {
+		return "", err
 	}
-	written := s.record.PublicKey(public)
-	_, err = fmt.Fprintf(cmd.ErrOrStderr(), "public key for the configuration: %s\nthe same pair again: --key %x\n", written, seed)
-	return written, err
+	public, err := s.record.PublicKey(s.private.Public())
+	if err != nil {
+		return "", fmt.Errorf("making a key: %w", err)
+	}
+	_, err = fmt.Fprintf(cmd.ErrOrStderr(), "public key for the configuration: %s\nthe same pair again: --key %s\n", public, again)
+	return public, err
+}
+
+// readKey reads a private key: of Ed25519 the 64 hex digits of its seed, else
+// the base64 of its PKCS #8 form.
+func readKey(text string) (crypto.Signer, error) {
+	if seed, err := hex.DecodeString(text); err == nil && len(seed) == ed25519.SeedSize {
+		return ed25519.NewKeyFromSeed(seed), nil
+	}
+	der, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		return nil, errors.New("--key takes 64 hex digits, or base64 of a private key's PKCS #8 form")
+	}
+	key, err := x509.ParsePKCS8PrivateKey(der)
+	if err != nil {
+		return nil, fmt.Errorf("--key: %w", err)
+	}
+	signer, ok := key.(crypto.Signer)
+	if !ok {
+		return nil, errors.New("--key: this kind of key does not sign")
+	}
+	return signer, nil
+}
+
+func writeKey(private crypto.Signer) (string, error) {
+	if k, ok := private.(ed25519.PrivateKey); ok {
+		return hex.EncodeToString(k.Seed()), nil
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		return "", fmt.Errorf("writing the key: %w", err)
+	}
+	return base64.StdEncoding.EncodeToString(der), nil
 }
 
 func options(cmd *cobra.Command) (map[string][]string, error) {
@@ -317,7 +353,7 @@ func (s *sending) sign(id string) (*verify.Request, error) {
 	before := maps.Clone(r.Query)
 	var err error
 	if s.private != nil {
-		err = s.verifier.SignEd25519(r, s.private, at, id)
+		err = s.verifier.SignKey(r, s.private, at, id)
 	} else {
 		err = s.verifier.Sign(r, at, id)
 	}

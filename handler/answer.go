@@ -94,6 +94,9 @@ func reply(w http.ResponseWriter, word string, a verify.Answer) {
 	if a.Type != "" {
 		header.Set("Content-Type", a.Type)
 	}
+	for name, value := range a.Header {
+		header.Set(name, value)
+	}
 	if a.Body != "" {
 		header.Set("X-Content-Type-Options", "nosniff")
 		header.Set("Content-Length", strconv.Itoa(len(a.Body)))

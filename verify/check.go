@@ -1,7 +1,6 @@
 package verify
 
 import (
-	"crypto/ed25519"
 	"crypto/hmac"
 	"encoding/base64"
 	"errors"
@@ -127,8 +126,35 @@ func (s *scheme) check(r *Request, now time.Time, keys []key) (Verdict, error) {
 		return Verdict{Secret: -1}, nil
 	case "token", "basic":
 		return s.checkToken(r, keys)
+	case "jwt":
+		return s.checkJWT(r, now, keys)
 	}
-	signatures, st, err := s.parse(r)
+	if s.Each != "" {
+		return s.checkEach(r, now, keys)
+	}
+	if s.BodyHash != nil && !s.BodyHash.is(r.Query.Get(s.BodyHash.Query), r.Body) {
+		return Verdict{}, fmt.Errorf("%w: %s is not the hash of the body", ErrMismatch, s.BodyHash.Query)
+	}
+	return s.checkSignature(r, now, keys)
+}
+
+// checkSignature checks the sets of signatures of a request; one is enough.
+func (s *scheme) checkSignature(r *Request, now time.Time, keys []key) (Verdict, error) {
+	values, err := s.values(r)
+	if err != nil {
+		return Verdict{}, err
+	}
+	for _, value := range values {
+		var verdict Verdict
+		if verdict, err = s.checkValue(r, value, now, keys); err == nil {
+			return verdict, nil
+		}
+	}
+	return Verdict{}, err
+}
+
+func (s *scheme) checkValue(r *Request, value string, now time.Time, keys []key) (Verdict, error) {
+	signatures, st, err := s.parse(r, value)
 	if err != nil {
 		return Verdict{}, err
 	}
@@ -147,6 +173,30 @@ func (s *scheme) check(r *Request, now time.Time, keys []key) (Verdict, error) {
 	return verdict, s.fresh(verdict.Time, now)
 }
 
+// maxItems bounds the items of one request that are signed each for itself.
+const maxItems = 1000
+
+// checkEach proves every item of a request; one that is not spoils it.
+func (s *scheme) checkEach(r *Request, now time.Time, keys []key) (Verdict, error) {
+	items := gjson.GetBytes(r.Body, s.Each).Array()
+	switch {
+	case len(items) == 0:
+		return Verdict{}, fmt.Errorf("%w: nothing at %s", ErrMissing, s.Each)
+	case len(items) > maxItems:
+		return Verdict{}, fmt.Errorf("%w: %d items at %s", ErrFormat, len(items), s.Each)
+	}
+	var verdict Verdict
+	for _, item := range items {
+		one := *r
+		one.Body = []byte(item.Raw)
+		var err error
+		if verdict, err = s.checkSignature(&one, now, keys); err != nil {
+			return Verdict{}, err
+		}
+	}
+	return verdict, nil
+}
+
 // fresh checks a timestamp against the tolerance.
 func (s *scheme) fresh(at, now time.Time) error {
 	age := now.Sub(at)
@@ -161,18 +211,23 @@ func (s *scheme) fresh(at, now time.Time) error {
 
 // match finds the key that one of the signatures was made with.
 func (s *scheme) match(r *Request, st stamps, signatures [][]byte, keys []key) (key, bool) {
-	if s.Kind == "ed25519" {
-		var content contentBuffer
-		_ = s.write(&content, r, st)
-		for _, k := range keys {
-			for _, sig := range signatures {
-				if len(sig) == ed25519.SignatureSize && ed25519.Verify(k.public, content.b, sig) {
-					return k, true
-				}
-			}
-		}
-		return key{}, false
+	if s.asymmetric() {
+		return s.matchPublic(r, st, signatures, keys)
 	}
+	if !s.URLVariants {
+		return s.matchMAC(r, st, signatures, keys)
+	}
+	for _, u := range urlVariants(r.URL) {
+		one := *r
+		one.URL = u
+		if k, ok := s.matchMAC(&one, st, signatures, keys); ok {
+			return k, true
+		}
+	}
+	return key{}, false
+}
+
+func (s *scheme) matchMAC(r *Request, st stamps, signatures [][]byte, keys []key) (key, bool) {
 	var room [64]byte
 	for _, k := range keys {
 		sum := s.mac(k, r, st, room[:0])
@@ -193,6 +248,7 @@ func (s *scheme) mac(k key, r *Request, st stamps, dst []byte) []byte {
 	}
 	defer k.macs.Put(m)
 	m.Reset()
+	st.secret = k.bytes
 	_ = s.write(m, r, st)
 	return m.Sum(dst)
 }
@@ -221,30 +277,26 @@ func (s *scheme) checkToken(r *Request, keys []key) (Verdict, error) {
 
 // presented gives the token or the user and password of a request.
 func (s *scheme) presented(r *Request) (string, error) {
-	var got string
-	switch {
-	case s.Kind == "basic":
-		rest, ok := cutFold(r.Header.Get("Authorization"), "Basic ")
-		if !ok {
-			return "", fmt.Errorf("%w: no Basic authorization", ErrMissing)
-		}
-		b, err := base64.StdEncoding.DecodeString(strings.TrimSpace(rest))
-		if err != nil {
-			return "", fmt.Errorf("%w: Basic authorization is not base64", ErrFormat)
-		}
-		got = string(b)
-	case s.Query != "":
-		got = r.Query.Get(s.Query)
-	case s.JSON != "":
-		got = gjson.GetBytes(r.Body, s.JSON).String()
-	default:
-		v, _ := first(r.Header, s.Header)
-		got = strings.TrimPrefix(v, s.Prefix)
+	if s.Kind == "basic" {
+		return basicAuth(r.Header)
 	}
-	if got == "" {
+	got, err := s.text(r)
+	if got = strings.TrimPrefix(got, s.Prefix); err != nil || got == "" {
 		return "", fmt.Errorf("%w: no token", ErrMissing)
 	}
 	return got, nil
+}
+
+func basicAuth(h http.Header) (string, error) {
+	rest, ok := cutFold(h.Get("Authorization"), "Basic ")
+	if !ok {
+		return "", fmt.Errorf("%w: no Basic authorization", ErrMissing)
+	}
+	b, err := base64.StdEncoding.DecodeString(strings.TrimSpace(rest))
+	if err != nil || len(b) == 0 {
+		return "", fmt.Errorf("%w: Basic authorization is not base64", ErrFormat)
+	}
+	return string(b), nil
 }
 
 func cutFold(s, prefix string) (string, bool) {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/tidwall/gjson"
@@ -17,8 +18,8 @@ import (
 func (v *Verifier) Greet(r *Request, signed bool) (a Answer, name string, ok bool) {
 	for i := range v.record.Handshakes {
 		h := &v.record.Handshakes[i]
-		if h.Signed == signed && h.asks(r) {
-			return h.Answer.fill(r), h.Name, true
+		if h.Signed == signed && h.asks(r, v.options) {
+			return v.answer(&h.Answer, r), h.Name, true
 		}
 	}
 	return Answer{}, "", false
@@ -35,7 +36,7 @@ func (v *Verifier) Greets(signed bool) bool {
 }
 
 // asks tells whether a request is this handshake.
-func (h *Handshake) asks(r *Request) bool {
+func (h *Handshake) asks(r *Request, options map[string]string) bool {
 	method := h.Method
 	if method == "" {
 		method = http.MethodPost
@@ -58,7 +59,20 @@ func (h *Handshake) asks(r *Request) bool {
 			return false
 		}
 	}
-	return h.asksForm(r)
+	absent := !slices.ContainsFunc(h.NoJSON, func(path string) bool { return gjson.GetBytes(r.Body, path).Exists() })
+	return absent && h.asksForm(r) && h.knows(r, options)
+}
+
+// knows tells whether the question holds what the operator configured, which
+// has to be something. It is compared in constant time.
+func (h *Handshake) knows(r *Request, options map[string]string) bool {
+	for name, option := range h.Secret {
+		want := options[option]
+		if want == "" || !sameSecret([]byte(r.Query.Get(name)), []byte(want)) {
+			return false
+		}
+	}
+	return true
 }
 
 func (h *Handshake) asksForm(r *Request) bool {
@@ -80,27 +94,70 @@ func (h *Handshake) asksForm(r *Request) bool {
 // marks compares a marker; an empty one means that there must be something.
 func marks(got, want string) bool { return got != "" && (want == "" || got == want) }
 
-// fill puts the request's values into the answer.
-func (a Answer) fill(r *Request) Answer {
-	if a.Echo == "" {
-		return a
+// answer puts the request's values into the answer.
+func (v *Verifier) answer(a *Answer, r *Request) Answer {
+	st := stamps{options: v.options}
+	if a.Mac != "" {
+		st.mac = v.mac(a, r)
 	}
-	tokens, err := parseContent(a.Echo)
+	filled := Answer{Status: a.Status, Type: a.Type, Body: a.Body}
+	if a.Echo != "" {
+		filled.Body = fill(a.Echo, r, st)
+	}
+	if len(a.JSON) > 0 {
+		members := make(map[string]string, len(a.JSON))
+		for name, template := range a.JSON {
+			members[name] = fill(template, r, st)
+		}
+		if text, err := json.Marshal(members); err == nil {
+			filled.Type, filled.Body = "application/json", string(text)
+		}
+	}
+	for name, template := range a.Header {
+		if filled.Header == nil {
+			filled.Header = map[string]string{}
+		}
+		filled.Header[name] = headerSafe(fill(template, r, st))
+	}
+	return filled
+}
+
+// fill replaces the tokens of a template; one that cannot be read stands as it is.
+func fill(template string, r *Request, st stamps) string {
+	tokens, err := parseContent(template)
 	if err != nil {
-		return a
+		return template
 	}
 	var b strings.Builder
 	for _, t := range tokens {
-		value := t.value(r, stamps{})
-		if t.kind != "literal" && strings.Contains(a.Type, "json") {
-			quoted, err := json.Marshal(value)
-			if err != nil {
-				continue
-			}
-			value = string(quoted)
-		}
-		b.WriteString(value)
+		b.WriteString(t.value(r, st))
 	}
-	a.Body, a.Echo = b.String(), ""
-	return a
+	return b.String()
+}
+
+// headerSafe drops what may not stand in a header's value.
+func headerSafe(v string) string {
+	return strings.Map(func(c rune) rune {
+		if c < ' ' || c == 0x7f {
+			return -1
+		}
+		return c
+	}, v)
+}
+
+// mac signs a question with the first secret of the first scheme that has one.
+func (v *Verifier) mac(a *Answer, r *Request) string {
+	tokens, err := parseContent(a.Mac)
+	if err != nil {
+		return ""
+	}
+	for _, s := range v.schemes {
+		if s.Kind != "hmac" || len(s.keys) == 0 {
+			continue
+		}
+		answering := *s
+		answering.content = tokens
+		return s.encode(answering.mac(s.keys[0], r, stamps{options: v.options}, nil))
+	}
+	return ""
 }

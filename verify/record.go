@@ -21,6 +21,8 @@ type Record struct {
 	Schemes []Scheme `yaml:"schemes"`
 	// Methods are the request methods. Default: POST.
 	Methods []string `yaml:"methods"`
+	// Options are what the operator may or must configure besides the secret.
+	Options []Option `yaml:"options"`
 	// ID says what names an event, all parts together; Type where its type stands.
 	ID   []Pick `yaml:"id"`
 	Type *Pick  `yaml:"type"`
@@ -28,6 +30,9 @@ type Record struct {
 	Handshakes []Handshake `yaml:"handshakes"`
 	// Success is the answer to an accepted event. Default: 200, empty.
 	Success *Answer `yaml:"success"`
+	// Uncovered says in words what of an event the signature does not protect;
+	// empty if the whole body is signed.
+	Uncovered string `yaml:"uncovered"`
 	// MaxBody is the provider's documented cap in bytes; 0: not documented.
 	MaxBody int64 `yaml:"max_body"`
 	// Retries says in words what the provider does when it is refused.
@@ -49,13 +54,20 @@ type Pick struct {
 
 // Scheme is one way to sign.
 type Scheme struct {
-	// Kind is hmac, token, basic, ed25519 or none.
+	// Kind is hmac, digest (a plain hash over {secret} and more), ed25519, ecdsa
+	// (P-256, the signature as ASN.1), rsa (PKCS #1 v1.5), jwt, token, basic or none.
 	Kind string `yaml:"kind"`
 	// Header names the header with the signature or token; of several the first
-	// that is present counts. Query and JSON are other places for a token.
-	Header []string `yaml:"header"`
-	Query  string   `yaml:"query"`
-	JSON   string   `yaml:"json"`
+	// that is present counts, or with AllHeaders any. Query, JSON and Form are
+	// other places.
+	Header     []string `yaml:"header"`
+	AllHeaders bool     `yaml:"all_headers"`
+	Query      string   `yaml:"query"`
+	JSON       string   `yaml:"json"`
+	Form       string   `yaml:"form"`
+	// Each is a JSON path of several items that are signed each for itself: JSON
+	// and the content's {json:…} are then paths within an item.
+	Each string `yaml:"each"`
 	// Prefix stands before each signature, e.g. `sha256=`.
 	Prefix string `yaml:"prefix"`
 	// List separates several values in one header, e.g. `,`. With Key, each is
@@ -63,15 +75,30 @@ type Scheme struct {
 	List    string `yaml:"list"`
 	Key     string `yaml:"key"`
 	TimeKey string `yaml:"time_key"`
+	// Sets separates whole sets of such values, each with its own timestamp.
+	Sets string `yaml:"sets"`
+	// TimeFirst tells that the list's first value is the timestamp.
+	TimeFirst bool `yaml:"time_first"`
 	// Optional tells that a signature without Prefix counts too.
 	Optional bool `yaml:"prefix_optional"`
 	// Hash is sha256 (default), sha1 or sha512; Encoding hex (default), base64
 	// or base64url.
 	Hash     string `yaml:"hash"`
 	Encoding string `yaml:"encoding"`
-	// Content is what is signed: literals and the tokens {body}, {ts}, {id},
-	// {url}, {method}, {header:Name}, {json:path}, {form:name}. Default: {body}.
+	// Content is what is signed: literals and tokens. Default: {body}. There are
+	// {body}, {body_sha256} (hex), {body_crc32} (decimal), {ts}, {id}, {url} (the
+	// public one), {uri} (its path and query), {path}, {method}, {header:Name},
+	// {query:name}, {json:path}, {form:name}, {sorted_form} (each name and value,
+	// by name), {option:name} (of the operator) and {secret} (for digest).
 	Content string `yaml:"content"`
+	// URLVariants tells that {url} counts with and without the default port too.
+	URLVariants bool `yaml:"url_variants"`
+	// BodyHash is where a hash of the body stands that is signed in its place.
+	BodyHash *BodyHash `yaml:"body_hash"`
+	// Algorithms are those of a JWT, e.g. HS256; Claims what its claims must say,
+	// where {option:name} and {url} stand for values of the operator's.
+	Algorithms []string          `yaml:"algorithms"`
+	Claims     map[string]string `yaml:"claims"`
 	// TimeHeader and TimeJSON say where the timestamp stands; TimeUnit is s
 	// (default), ms or rfc3339.
 	TimeHeader []string `yaml:"time_header"`
@@ -84,7 +111,8 @@ type Scheme struct {
 	Future    time.Duration `yaml:"future"`
 	// SecretForm is how the operator's text becomes the key: utf8 (default), hex,
 	// base64, whsec (base64 behind whsec_), whsec_or_utf8 (the same, else the
-	// text), sha1 (its digest), whpk (an Ed25519 key, base64 behind whpk_).
+	// text), sha1 (its digest), whpk (an Ed25519 key, base64 behind whpk_), key (a
+	// public key as PEM, or the base64 of its DER form).
 	SecretForm string `yaml:"secret_form"`
 	// SecretPrefix chooses the scheme by the secret: only secrets that begin so,
 	// or with NotSecretPrefix, that do not, are tried.
@@ -107,16 +135,42 @@ type Handshake struct {
 	Query  map[string]string `yaml:"query"`
 	JSON   map[string]string `yaml:"json"`
 	Form   map[string]string `yaml:"form"`
+	// NoJSON are paths at which there must be nothing.
+	NoJSON []string `yaml:"no_json"`
+	// Secret names query parameters that must have the value of an option.
+	Secret map[string]string `yaml:"secret"`
 	Answer Answer            `yaml:"answer"`
 }
 
-// Answer is what is sent back: Body as it stands, or Echo with {json:path},
-// {form:name} and {header:Name} replaced by values of the request.
+// Answer is what is sent back: Body as it stands, or Echo, a template with the
+// tokens of [Scheme.Content], or JSON, an object whose values are templates.
+// Header are templates too. In them {mac} is Mac, itself a template, signed with
+// the source's first secret.
 type Answer struct {
-	Status int    `yaml:"status"`
-	Type   string `yaml:"type"`
-	Body   string `yaml:"body"`
-	Echo   string `yaml:"echo"`
+	Status int               `yaml:"status"`
+	Type   string            `yaml:"type"`
+	Body   string            `yaml:"body"`
+	Echo   string            `yaml:"echo"`
+	JSON   map[string]string `yaml:"json"`
+	Header map[string]string `yaml:"header"`
+	Mac    string            `yaml:"mac"`
+}
+
+// BodyHash is a hash of the body that stands in the query, in a header or in a
+// JWT's claim.
+type BodyHash struct {
+	Query string `yaml:"query"`
+	Claim string `yaml:"claim"`
+	// Encoding is hex (default), base64 or base64url, padded or not.
+	Encoding string `yaml:"encoding"`
+}
+
+// Option is a value besides the secret that the operator configures.
+type Option struct {
+	Name  string `yaml:"name"`
+	About string `yaml:"about"`
+	// Required tells that without it the configuration does not load.
+	Required bool `yaml:"required"`
 }
 
 // Options is what the operator adds to a record.
@@ -139,6 +193,7 @@ type Verifier struct {
 	schemes []*scheme
 	methods []string
 	secrets []Secret
+	options map[string]string
 }
 
 // ErrConfig is wrapped by the errors of Compile.
@@ -167,11 +222,15 @@ func (r *Record) Compile(o Options) (*Verifier, error) {
 		v.methods = []string{http.MethodPost}
 	}
 	used := map[string]bool{}
+	if err := v.take(o, used); err != nil {
+		return nil, fmt.Errorf("%w: provider %s: %w", ErrConfig, r.Name, err)
+	}
 	for i := range r.Schemes {
 		s, err := r.Schemes[i].with(o, used)
 		if err == nil {
 			var c *scheme
 			if c, err = s.compile(o.Secrets); err == nil {
+				c.options = v.options
 				v.schemes = append(v.schemes, c)
 				continue
 			}
@@ -184,6 +243,24 @@ func (r *Record) Compile(o Options) (*Verifier, error) {
 		}
 	}
 	return v, v.check(o)
+}
+
+// take takes the record's own options.
+func (v *Verifier) take(o Options, used map[string]bool) error {
+	v.options = map[string]string{}
+	for _, option := range v.record.Options {
+		values := o.Params[option.Name]
+		used[option.Name] = true
+		switch {
+		case len(values) == 1 && values[0] != "":
+			v.options[option.Name] = values[0]
+		case len(values) > 0:
+			return &OptionError{Option: option.Name, Err: errors.New("takes one value, which must not be empty")}
+		case option.Required:
+			return &OptionError{Option: option.Name, Err: fmt.Errorf("is missing: %s", option.About)}
+		}
+	}
+	return nil
 }
 
 // check refuses a verifier that could not refuse anybody.

@@ -1,7 +1,7 @@
 package verify
 
 import (
-	"crypto/ed25519"
+	"crypto"
 	"crypto/hmac"
 	"crypto/sha1" //nolint:gosec // some providers still sign so
 	"crypto/sha256"
@@ -21,6 +21,7 @@ type scheme struct {
 	Scheme
 	content []token
 	keys    []key
+	options map[string]string
 }
 
 // key is one secret, ready to use.
@@ -29,12 +30,12 @@ type key struct {
 	digest string
 	bytes  []byte
 	macs   *sync.Pool // of hash.Hash keyed with bytes
-	public ed25519.PublicKey
+	public crypto.PublicKey
 }
 
 var hashes = map[string]func() hash.Hash{"": sha256.New, "sha256": sha256.New, "sha1": sha1.New, "sha512": sha512.New}
 
-var kinds = []string{"hmac", "token", "basic", "ed25519", "none"}
+var kinds = []string{"hmac", "digest", "ed25519", "ecdsa", "rsa", "jwt", "token", "basic", "none"}
 
 // params are the options with which an operator shapes a generic scheme.
 var params = map[string]func(*Scheme, []string) error{
@@ -154,16 +155,25 @@ func (s *Scheme) validate() error {
 		return fmt.Errorf("unknown scheme %q", s.Kind)
 	case s.Kind == "none", s.Kind == "basic":
 		return nil
+	case len(s.Header) == 0 && s.Query == "" && s.JSON == "" && s.Form == "":
+		return errors.New("where does the signature stand? write `header <name>`")
+	case s.Kind == "digest" && !strings.Contains(s.Content, "{secret}"):
+		return errors.New("the content of a digest must hold {secret}, else anybody could make it")
+	case s.Kind == "jwt":
+		return s.validateJWT()
+	}
+	return s.validateWords()
+}
+
+// validateWords checks what is one of a few words.
+func (s *Scheme) validateWords() error {
+	switch {
 	case hashes[s.Hash] == nil:
 		return fmt.Errorf("unknown hash %q: sha256, sha1 or sha512", s.Hash)
 	case !slices.Contains([]string{"", "hex", "base64", "base64url"}, s.Encoding):
 		return fmt.Errorf("unknown encoding %q: hex, base64 or base64url", s.Encoding)
 	case !slices.Contains([]string{"", "s", "ms", "rfc3339"}, s.TimeUnit):
 		return fmt.Errorf("unknown unit of time %q: s, ms or rfc3339", s.TimeUnit)
-	case len(s.Header) == 0 && s.Query == "" && s.JSON == "":
-		return errors.New("where does the signature stand? write `header <name>`")
-	case s.Kind != "token" && len(s.Header) == 0:
-		return errors.New("a signature stands in a header: write `header <name>`")
 	}
 	return nil
 }
@@ -172,8 +182,8 @@ func (s *Scheme) validate() error {
 func (s *scheme) key(index int, secret Secret) (key, error) {
 	k := key{index: index, digest: secret.Digest()}
 	var err error
-	if s.Kind == "ed25519" {
-		k.public, err = secret.publicKey(s.SecretForm)
+	if s.asymmetric() {
+		k.public, err = secret.publicKey(s.Kind, s.SecretForm)
 		return k, err
 	}
 	if k.bytes, err = secret.key(s.SecretForm); err != nil {
@@ -182,9 +192,12 @@ func (s *scheme) key(index int, secret Secret) (key, error) {
 	if s.Kind == "basic" && !strings.Contains(string(k.bytes), ":") {
 		return k, errors.New("the secret of scheme basic is `user:password`")
 	}
-	if s.Kind == "hmac" {
-		newHash, bytes := hashes[s.Hash], k.bytes
+	newHash, bytes := hashes[s.Hash], k.bytes
+	switch s.Kind {
+	case "hmac":
 		k.macs = &sync.Pool{New: func() any { return hmac.New(newHash, bytes) }}
+	case "digest": // the key is part of the content
+		k.macs = &sync.Pool{New: func() any { return newHash() }}
 	}
 	return k, nil
 }

@@ -1,7 +1,6 @@
 package verify
 
 import (
-	"crypto/ed25519"
 	"crypto/sha1" //nolint:gosec // a provider derives its key so
 	"crypto/sha256"
 	"encoding/base64"
@@ -63,26 +62,6 @@ func (s Secret) key(form string) ([]byte, error) {
 		return sum[:], nil
 	}
 	return nil, fmt.Errorf("unknown form of a secret %q", form)
-}
-
-// publicKey derives an Ed25519 key.
-func (s Secret) publicKey(form string) (ed25519.PublicKey, error) {
-	var b []byte
-	var err error
-	switch {
-	case s.Empty():
-		_, err = s.key("")
-	case form == "whpk":
-		b, err = decodeKey("base64 behind whpk_", strings.TrimPrefix(s.text, "whpk_"), unbase64)
-	case form == "base64":
-		b, err = decodeKey("base64", s.text, unbase64)
-	default:
-		b, err = decodeKey("hexadecimal", s.text, hex.DecodeString)
-	}
-	if err == nil && len(b) != ed25519.PublicKeySize {
-		err = fmt.Errorf("the public key has %d bytes, Ed25519 keys have %d", len(b), ed25519.PublicKeySize)
-	}
-	return b, err
 }
 
 func decodeKey(what, text string, decode func(string) ([]byte, error)) ([]byte, error) {

@@ -1,13 +1,19 @@
 package verify
 
 import (
-	"crypto/ed25519"
+	"crypto"
+	"crypto/rand"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
+	"strconv"
 	"strings"
 	"time"
+
+	"github.com/tidwall/gjson"
+	"github.com/tidwall/sjson"
 )
 
 // ErrCannotSign is returned by Sign for schemes whose key only the provider has.
@@ -15,9 +21,10 @@ var ErrCannotSign = errors.New("only the provider can sign so")
 
 // Sign sets the headers that the provider would send with these bytes at this
 // time, with the first secret that fits. id is used where the scheme signs one.
+// Where the provider signs in the body, the body changes.
 func (v *Verifier) Sign(r *Request, now time.Time, id string) error {
 	for _, s := range v.schemes {
-		if len(s.keys) > 0 && s.Kind != "ed25519" {
+		if len(s.keys) > 0 && !s.asymmetric() && s.meant(r) {
 			return s.sign(r, s.keys[0], now, id)
 		}
 	}
@@ -29,40 +36,38 @@ func (v *Verifier) Sign(r *Request, now time.Time, id string) error {
 	return fmt.Errorf("provider %s: %w", v.record.Name, ErrCannotSign)
 }
 
-// SignEd25519 signs as the holder of the private key would.
-func (v *Verifier) SignEd25519(r *Request, private ed25519.PrivateKey, now time.Time, id string) error {
+// SignKey signs as the holder of the private key would.
+func (v *Verifier) SignKey(r *Request, private crypto.Signer, now time.Time, id string) error {
 	for _, s := range v.schemes {
-		if s.Kind != "ed25519" {
+		switch {
+		case !s.asymmetric():
 			continue
+		case s.Kind == "jwt":
+			return s.signJWT(r, private, now)
 		}
 		st := s.stamp(r, now, id)
 		var content contentBuffer
 		if err := s.write(&content, r, st); err != nil {
 			return err
 		}
-		s.attach(r, st, ed25519.Sign(private, content.b))
-		return nil
+		signed, hash := s.digested(content.b)
+		signature, err := private.Sign(rand.Reader, signed, hash)
+		if err != nil {
+			return fmt.Errorf("signing: %w", err)
+		}
+		return s.attach(r, st, signature)
 	}
-	return fmt.Errorf("provider %s does not use Ed25519", v.record.Name)
+	return fmt.Errorf("provider %s does not sign with a key pair", v.record.Name)
 }
 
-// PublicKey writes a public key as the operator configures it for this provider.
-func (v *Verifier) PublicKey(public ed25519.PublicKey) string { return v.record.PublicKey(public) }
-
-// PublicKey writes a public key as the operator configures it for this provider.
-func (r *Record) PublicKey(public ed25519.PublicKey) string {
-	for i := range r.Schemes {
-		switch s := &r.Schemes[i]; {
-		case s.Kind != "ed25519":
-		case s.SecretForm == "whpk":
-			return "whpk_" + base64.StdEncoding.EncodeToString(public)
-		case s.SecretForm == "base64":
-			return base64.StdEncoding.EncodeToString(public)
-		default:
-			return fmt.Sprintf("%x", []byte(public))
+// meant tells whether a scheme is the one for this kind of body.
+func (s *scheme) meant(r *Request) bool {
+	for _, t := range s.content {
+		if t.kind == "sorted_form" {
+			return len(r.Body) == 0 || isForm(r.Header)
 		}
 	}
-	return ""
+	return true
 }
 
 func (s *scheme) sign(r *Request, k key, now time.Time, id string) error {
@@ -71,29 +76,83 @@ func (s *scheme) sign(r *Request, k key, now time.Time, id string) error {
 		r.Header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString(k.bytes))
 		return nil
 	case "token":
-		return s.present1(r, k)
+		return s.put(r, s.Prefix+string(k.bytes))
+	case "jwt":
+		return s.signJWT(r, k.bytes, now)
+	}
+	if s.Each != "" {
+		return s.signEach(r, k)
+	}
+	if s.BodyHash != nil {
+		s.addBodyHash(r)
 	}
 	st := s.stamp(r, now, id)
-	s.attach(r, st, s.mac(k, r, st, nil))
+	return s.attach(r, st, s.mac(k, r, st, nil))
+}
+
+// addBodyHash appends the hash of the body to the query.
+func (s *scheme) addBodyHash(r *Request) {
+	mark := "?"
+	if strings.Contains(r.URL, "?") {
+		mark = "&"
+	}
+	hash := s.BodyHash.of(r.Body)
+	r.URL += mark + s.BodyHash.Query + "=" + url.QueryEscape(hash)
+	if r.Query == nil {
+		r.Query = url.Values{}
+	}
+	r.Query.Set(s.BodyHash.Query, hash)
+}
+
+// signEach signs every item of the body for itself.
+func (s *scheme) signEach(r *Request, k key) error {
+	for i, item := range gjson.GetBytes(r.Body, s.Each).Array() {
+		one := *r
+		one.Body = []byte(item.Raw)
+		signature := s.encode(s.mac(k, &one, stamps{options: s.options}, nil))
+		path := strings.Replace(s.Each, "#", strconv.Itoa(i), 1) + "." + s.JSON
+		body, err := sjson.SetBytes(r.Body, path, signature)
+		if err != nil {
+			return fmt.Errorf("signing item %d: %w", i, err)
+		}
+		r.Body = body
+	}
 	return nil
 }
 
-// present1 puts a token where it is expected.
-func (s *scheme) present1(r *Request, k key) error {
+// put puts a signature or a token where it is expected.
+func (s *scheme) put(r *Request, v string) error {
 	switch {
 	case s.Query != "":
-		r.Query.Set(s.Query, string(k.bytes))
+		if r.Query == nil {
+			r.Query = url.Values{}
+		}
+		r.Query.Set(s.Query, v)
 	case s.JSON != "":
-		return errors.New("the token is part of the body: put it there")
+		body, err := sjson.SetBytes(r.Body, s.JSON, v)
+		if err != nil {
+			return fmt.Errorf("putting the signature into the body: %w", err)
+		}
+		r.Body = body
+	case s.Form != "":
+		form, err := url.ParseQuery(string(r.Body))
+		if err != nil {
+			return fmt.Errorf("putting the signature into the form: %w", err)
+		}
+		form.Set(s.Form, v)
+		r.Body = []byte(form.Encode())
 	default:
-		r.Header.Set(s.Header[0], s.Prefix+string(k.bytes))
+		if r.Header == nil {
+			r.Header = http.Header{}
+		}
+		r.Header.Set(s.Header[0], v)
 	}
 	return nil
 }
 
 // stamp sets the headers that are signed along.
 func (s *scheme) stamp(r *Request, now time.Time, id string) stamps {
-	st := stamps{ts: s.formatTime(now), id: id}
+	st := stamps{ts: s.formatTime(now), id: id, options: s.options}
 	if r.Header == nil {
 		r.Header = http.Header{}
 	}
@@ -109,16 +168,18 @@ func (s *scheme) stamp(r *Request, now time.Time, id string) stamps {
 	return st
 }
 
-// attach sets the header with the signature.
-func (s *scheme) attach(r *Request, st stamps, signature []byte) {
+// attach puts the signature with what it names where it is expected.
+func (s *scheme) attach(r *Request, st stamps, signature []byte) error {
 	v := s.encode(signature)
 	switch {
 	case s.Key != "" && s.TimeKey != "":
 		v = strings.Join([]string{s.TimeKey + "=" + st.ts, s.Key + "=" + v}, s.List)
 	case s.Key != "":
 		v = s.Key + "=" + v
+	case s.TimeFirst:
+		v = st.ts + s.List + v
 	default:
 		v = s.Prefix + v
 	}
-	r.Header.Set(s.Header[0], v)
+	return s.put(r, v)
 }

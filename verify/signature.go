@@ -5,7 +5,9 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math"
+	"mime"
 	"net/http"
+	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
@@ -37,30 +39,86 @@ func (s *scheme) present(h http.Header) bool {
 	if s.Kind == "basic" {
 		return len(h["Authorization"]) > 0
 	}
-	if s.Kind == "none" || len(s.Header) == 0 {
+	if s.Kind == "none" || len(s.Header) == 0 || s.Query != "" || s.JSON != "" || s.Form != "" {
 		return true
 	}
 	_, ok := first(h, s.Header)
 	return ok
 }
 
-// parse takes the signatures and the timestamp out of a request.
-func (s *scheme) parse(r *Request) (signatures [][]byte, st stamps, err error) {
-	value, _ := first(r.Header, s.Header)
+// text gives what stands where the signature or the token has to be.
+func (s *scheme) text(r *Request) (string, error) {
+	var value string
 	switch {
-	case strings.TrimSpace(value) == "":
-		return nil, st, fmt.Errorf("%w: no header %s", ErrMissing, strings.Join(s.Header, " or "))
-	case len(value) > maxSignature:
-		return nil, st, fmt.Errorf("%w: header %s has %d bytes", ErrFormat, s.Header[0], len(value))
+	case s.Query != "":
+		value = r.Query.Get(s.Query)
+	case s.JSON != "":
+		value = gjson.GetBytes(r.Body, s.JSON).String()
+	case s.Form != "":
+		value = token{"form", s.Form}.ofBody(r.Body)
+	default:
+		value, _ = first(r.Header, s.Header)
+	}
+	if strings.TrimSpace(value) == "" {
+		return "", fmt.Errorf("%w: no %s", ErrMissing, s.place())
+	}
+	return value, nil
+}
+
+// place names where the signature has to be.
+func (s *scheme) place() string {
+	switch {
+	case s.Query != "":
+		return "query parameter " + s.Query
+	case s.JSON != "":
+		return s.JSON + " in the body"
+	case s.Form != "":
+		return "form field " + s.Form
+	}
+	return "header " + strings.Join(s.Header, " or ")
+}
+
+// values gives the texts that hold signatures, each with all that it names.
+func (s *scheme) values(r *Request) ([]string, error) {
+	var values []string
+	if s.AllHeaders {
+		for _, name := range s.Header {
+			values = append(values, r.Header.Values(name)...)
+		}
+	}
+	if len(values) == 0 {
+		value, err := s.text(r)
+		if err != nil {
+			return nil, err
+		}
+		values = []string{value}
+	}
+	if s.Sets != "" {
+		values = strings.Split(strings.Join(values, s.Sets), s.Sets)
+	}
+	if len(values) > maxSignatures {
+		return nil, fmt.Errorf("%w: %s holds %d values", ErrFormat, s.place(), len(values))
+	}
+	return values, nil
+}
+
+// parse takes the signatures and the timestamp out of a request.
+func (s *scheme) parse(r *Request, value string) (signatures [][]byte, st stamps, err error) {
+	if len(value) > maxSignature {
+		return nil, st, fmt.Errorf("%w: %s has %d bytes", ErrFormat, s.place(), len(value))
 	}
 	for name, want := range s.Require {
 		if r.Header.Get(name) != want {
 			return nil, st, fmt.Errorf("%w: header %s is not %q", ErrFormat, name, want)
 		}
 	}
-	st.ts = s.timestamp(r)
+	st.ts, st.options = s.timestamp(r), s.options
 	st.id, _ = first(r.Header, s.IDHeader)
-	for _, part := range s.split(value) {
+	parts := s.split(value)
+	if s.TimeFirst {
+		st.ts, parts = strings.TrimSpace(parts[0]), parts[1:]
+	}
+	for _, part := range parts {
 		if text, ok := s.part(strings.TrimSpace(part), &st); ok {
 			if b, err := s.decode(text); err == nil && len(b) > 0 && len(signatures) < maxSignatures {
 				signatures = append(signatures, b)
@@ -68,9 +126,9 @@ func (s *scheme) parse(r *Request) (signatures [][]byte, st stamps, err error) {
 		}
 	}
 	if len(signatures) == 0 {
-		return nil, st, fmt.Errorf("%w: header %s holds no signature that can be read", ErrFormat, s.Header[0])
+		return nil, st, fmt.Errorf("%w: %s holds no signature that can be read", ErrFormat, s.place())
 	}
-	return signatures, st, s.complete(st)
+	return signatures, st, s.complete(r, st)
 }
 
 // commaJoined finds a comma that stands in place of the space between two
@@ -106,13 +164,10 @@ func (s *scheme) part(part string, st *stamps) (signature string, ok bool) {
 }
 
 // complete refuses a signature without what it must name.
-func (s *scheme) complete(st stamps) error {
+func (s *scheme) complete(r *Request, st stamps) error {
 	for _, t := range s.content {
-		switch {
-		case t.kind == "ts" && st.ts == "":
-			return fmt.Errorf("%w: no timestamp", ErrMissing)
-		case t.kind == "id" && st.id == "":
-			return fmt.Errorf("%w: no header %s", ErrMissing, strings.Join(s.IDHeader, " or "))
+		if err := s.given(t, r, st); err != nil {
+			return err
 		}
 	}
 	if s.timed() && st.ts == "" {
@@ -121,8 +176,49 @@ func (s *scheme) complete(st stamps) error {
 	return nil
 }
 
+// given tells whether a request has what a token stands for.
+func (s *scheme) given(t token, r *Request, st stamps) error {
+	switch {
+	case t.kind == "ts" && st.ts == "":
+		return fmt.Errorf("%w: no timestamp", ErrMissing)
+	case t.kind == "id" && st.id == "":
+		return fmt.Errorf("%w: no header %s", ErrMissing, strings.Join(s.IDHeader, " or "))
+	case t.kind == "header" && r.Header.Get(t.arg) == "":
+		return fmt.Errorf("%w: no header %s", ErrMissing, t.arg)
+	case t.kind == "sorted_form" && len(r.Body) > 0 && !isForm(r.Header):
+		return fmt.Errorf("%w: the body is no form", ErrFormat)
+	}
+	return nil
+}
+
+func isForm(h http.Header) bool {
+	kind, _, err := mime.ParseMediaType(h.Get("Content-Type"))
+	return err == nil && kind == "application/x-www-form-urlencoded"
+}
+
+// urlVariants are the address as it is, and with or without its default port.
+func urlVariants(address string) []string {
+	list := []string{address}
+	u, err := url.Parse(address)
+	if err != nil {
+		return list
+	}
+	port := map[string]string{"https": "443", "http": "80"}[u.Scheme]
+	switch u.Port() {
+	case "":
+		u.Host += ":" + port
+	case port:
+		u.Host = u.Hostname()
+	default:
+		return list
+	}
+	return append(list, u.String())
+}
+
 // timed tells whether the scheme has a timestamp at all.
-func (s *scheme) timed() bool { return len(s.TimeHeader) > 0 || s.TimeJSON != "" || s.TimeKey != "" }
+func (s *scheme) timed() bool {
+	return len(s.TimeHeader) > 0 || s.TimeJSON != "" || s.TimeKey != "" || s.TimeFirst
+}
 
 func (s *scheme) timestamp(r *Request) string {
 	if len(s.TimeHeader) > 0 {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -184,7 +185,7 @@ func TestHandshakesAreAnsweredAndMarked(t *testing.T) {
 		"discord event":          {discord, `{"version":1,"application_id":"2","type":1,"event":{"type":"X"}}`, verify.Answer{}, false},
 	} {
 		got, _, ok := c.v.Greet(post(c.body), true)
-		if ok != c.ok || got != c.want {
+		if ok != c.ok || !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: %+v %v, want %+v %v", name, got, ok, c.want, c.ok)
 		}
 		if _, _, ok := c.v.Greet(post(c.body), false); ok {

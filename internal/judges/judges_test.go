@@ -165,10 +165,14 @@ func TestDiscord(t *testing.T) {
 		t.Fatal(err)
 	}
 	r, _ := providers.Get("discord")
-	v := compile(t, "discord", r.PublicKey(public))
+	configured, err := r.PublicKey(public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := compile(t, "discord", configured)
 	for _, body := range bodies {
 		ours := request(body)
-		if err := v.SignEd25519(ours, private, time.Now(), ""); err != nil {
+		if err := v.SignKey(ours, private, time.Now(), ""); err != nil {
 			t.Fatal(err)
 		}
 		q := httptest.NewRequest(http.MethodPost, "/", bytes.NewReader([]byte(body)))

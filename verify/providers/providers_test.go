@@ -1,10 +1,13 @@
 package providers_test
 
 import (
-	"crypto/ed25519"
+	"crypto"
+	"crypto/rand"
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -58,11 +61,23 @@ var paramsFor = map[string]map[string][]string{
 	"ed25519": {"header": {"X-Signature"}},
 }
 
+// optionsFor fills in what the operator has to configure besides the secret.
+func optionsFor(r *verify.Record) map[string][]string {
+	params := maps.Clone(paramsFor[r.Name])
+	for _, o := range r.Options {
+		if params == nil {
+			params = map[string][]string{}
+		}
+		params[o.Name] = []string{"configured"}
+	}
+	return params
+}
+
 var testNow = time.Unix(1_795_000_000, 0)
 
 type fixture struct {
 	v       *verify.Verifier
-	private ed25519.PrivateKey
+	private crypto.Signer
 	timed   bool
 }
 
@@ -70,12 +85,16 @@ func compile(t *testing.T, r *verify.Record) fixture {
 	t.Helper()
 	var f fixture
 	secret := secretFor(r)
-	if r.Schemes[0].Kind == "ed25519" {
-		var public ed25519.PublicKey
-		public, f.private, _ = ed25519.GenerateKey(nil)
-		secret = r.PublicKey(public)
+	if _, only := r.KeyKind(); only {
+		var err error
+		if f.private, err = r.NewKey(rand.Reader); err == nil {
+			secret, err = r.PublicKey(f.private.Public())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
-	o := verify.Options{Secrets: []verify.Secret{verify.NewSecret(secret)}, Params: paramsFor[r.Name]}
+	o := verify.Options{Secrets: []verify.Secret{verify.NewSecret(secret)}, Params: optionsFor(r)}
 	if r.Schemes[0].Kind == "none" {
 		o.Secrets = nil
 	}
@@ -88,15 +107,26 @@ func compile(t *testing.T, r *verify.Record) fixture {
 	return f
 }
 
+// bodyFor gives a body with what the first scheme looks for in it.
+func bodyFor(r *verify.Record) string {
+	switch first := r.Schemes[0]; {
+	case first.Form != "":
+		return "payload=x&bt_payload=PGE%2B"
+	case first.Each != "":
+		return `{"notificationItems":[{"NotificationRequestItem":{"pspReference":"1","eventCode":"X","success":"true"}}]}`
+	}
+	return `{"id":"evt_1","webhookTimestamp":1795000000000,"signature":{"timestamp":"1795000000","token":"t"},"é":1}`
+}
+
 func (f fixture) signed(t *testing.T) *verify.Request {
 	t.Helper()
 	req := &verify.Request{
 		Method: http.MethodPost, URL: "https://hooks.example.com/x", Header: http.Header{}, Query: url.Values{},
-		Body: []byte(`{"id":"evt_1","webhookTimestamp":1795000000000,"é":1}`),
+		Body: []byte(bodyFor(f.v.Record())),
 	}
 	var err error
 	if f.private != nil {
-		err = f.v.SignEd25519(req, f.private, testNow, "msg_1")
+		err = f.v.SignKey(req, f.private, testNow, "msg_1")
 	} else {
 		err = f.v.Sign(req, testNow, "msg_1")
 	}
@@ -167,11 +197,11 @@ var attacks = map[string]func(*verify.Request, *verify.Record) bool{
 	"a flipped bit in the body": func(q *verify.Request, r *verify.Record) bool {
 		q.Body = append([]byte(nil), q.Body...)
 		q.Body[8] ^= 1
-		return r.Schemes[0].Kind == "hmac" || r.Schemes[0].Kind == "ed25519"
+		return coversBody(r)
 	},
 	"an empty body": func(q *verify.Request, r *verify.Record) bool {
 		q.Body = nil
-		return r.Schemes[0].Kind == "hmac" || r.Schemes[0].Kind == "ed25519"
+		return coversBody(r)
 	},
 	"another timestamp": func(q *verify.Request, r *verify.Record) bool {
 		if len(r.Schemes[0].TimeHeader) == 0 {
@@ -196,11 +226,18 @@ var attacks = map[string]func(*verify.Request, *verify.Record) bool{
 	},
 }
 
+func coversBody(r *verify.Record) bool {
+	return r.Uncovered == "" && !slices.Contains([]string{"token", "basic", "none"}, r.Schemes[0].Kind)
+}
+
 func setSignature(q *verify.Request, r *verify.Record, f func(string) string) bool {
-	name := "Authorization"
-	if len(r.Schemes[0].Header) > 0 {
-		name = r.Schemes[0].Header[0]
-	} else if p := paramsFor[r.Name]["header"]; len(p) > 0 {
+	name, first := "Authorization", r.Schemes[0]
+	switch p := paramsFor[r.Name]["header"]; {
+	case first.JSON != "" || first.Form != "" || first.Query != "":
+		return false
+	case len(first.Header) > 0:
+		name = first.Header[0]
+	case len(p) > 0:
 		name = p[0]
 	}
 	q.Header.Set(name, f(q.Header.Get(name)))
@@ -217,7 +254,7 @@ func TestASecretThatIsEmptyOrMissingDoesNotCompile(t *testing.T) {
 			"none": nil, "empty": {verify.NewSecret("")}, "blank": {verify.NewSecret(" \n")},
 			"one good, one empty": {verify.NewSecret(secretFor(r)), verify.NewSecret("")},
 		} {
-			if _, err := r.Compile(verify.Options{Secrets: secrets, Params: paramsFor[r.Name]}); !errors.Is(err, verify.ErrConfig) {
+			if _, err := r.Compile(verify.Options{Secrets: secrets, Params: optionsFor(r)}); !errors.Is(err, verify.ErrConfig) {
 				t.Errorf("%s with %s secret: %v, want an error", r.Name, name, err)
 			}
 		}

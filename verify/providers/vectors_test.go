@@ -33,8 +33,10 @@ type vector struct {
 	Body   string `yaml:"body"`
 	Base64 string `yaml:"base64"`
 	// Handshake is the name of the handshake that it is, and Answer what we answer.
+	// Unsigned tells that it is asked before anything is proven.
 	Handshake string `yaml:"handshake"`
 	Answer    string `yaml:"answer"`
+	Unsigned  bool   `yaml:"unsigned"`
 	// ID and Type are what the event is known by.
 	ID   string `yaml:"id"`
 	Type string `yaml:"type"`
@@ -117,11 +119,17 @@ func (v *vector) check(t *testing.T, record *verify.Record) {
 		t.Fatal(err)
 	}
 	r := v.request(t)
+	if v.Unsigned {
+		if a, handshake, _ := verifier.Greet(r, false); handshake != v.Handshake || a.Body != v.Answer {
+			t.Errorf("handshake %q answered %q, want %q and %q", handshake, a.Body, v.Handshake, v.Answer)
+		}
+		return
+	}
 	if _, err := verifier.Verify(r, v.At); err != nil {
 		t.Fatalf("it is refused: %v", err)
 	}
 	v.checkNames(t, record, verifier, r)
-	if kind := record.Schemes[0].Kind; kind == "token" || kind == "basic" || len(r.Body) == 0 {
+	if kind := record.Schemes[0].Kind; kind == "token" || kind == "basic" || record.Uncovered != "" || len(r.Body) == 0 {
 		return
 	}
 	changed := v.request(t)
