@@ -136,10 +136,32 @@ func value(in, name string, m Message) string {
 			return v.Str
 		case gjson.Number:
 			return v.Raw // as it was written: a large number must not be rounded
-		case gjson.True, gjson.False, gjson.Null, gjson.JSON:
+		case gjson.JSON:
+			if strings.Contains(name, "#") {
+				return list(v)
+			}
+		case gjson.True, gjson.False, gjson.Null:
 		}
 	}
 	return ""
+}
+
+// list names a batch by the names of all that is in it, for paths such as
+// events.#.id; empty if there is nothing, or something without a name.
+func list(v gjson.Result) string {
+	items := v.Array()
+	if !v.IsArray() || len(items) == 0 {
+		return ""
+	}
+	for _, item := range items {
+		if item.Type != gjson.Number && item.Str == "" {
+			return ""
+		}
+	}
+	if len(v.Raw) > maxPart {
+		return "list " + bodyHash([]byte(v.Raw))
+	}
+	return v.Raw
 }
 
 func bodyHash(body []byte) string {

@@ -26,6 +26,9 @@ type Record struct {
 	// ID says what names an event, all parts together; Type where its type stands.
 	ID   []Pick `yaml:"id"`
 	Type *Pick  `yaml:"type"`
+	// Unnamed says in words why nothing names an event, so that duplicates are not
+	// recognised; empty where ID is given.
+	Unnamed string `yaml:"unnamed"`
 	// Handshakes are the questions that the provider asks.
 	Handshakes []Handshake `yaml:"handshakes"`
 	// Success is the answer to an accepted event. Default: 200, empty.

@@ -156,6 +156,9 @@ func (s *scheme) stamp(r *Request, now time.Time, id string) stamps {
 	if r.Header == nil {
 		r.Header = http.Header{}
 	}
+	for name, value := range s.Require {
+		r.Header.Set(name, value)
+	}
 	if len(s.TimeHeader) > 0 {
 		r.Header.Set(s.TimeHeader[0], st.ts)
 	}

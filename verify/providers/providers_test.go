@@ -29,7 +29,7 @@ func TestEveryRecordIsCompleteAndItsNamesAreItsOwn(t *testing.T) {
 		if r.Title == "" || len(r.Schemes) == 0 {
 			t.Errorf("%s has no title or no scheme", r.Name)
 		}
-		if !r.Generic && (r.Docs == "" || r.Retries == "" || len(r.Sources) == 0 || len(r.ID) == 0 || len(r.Facts) == 0) {
+		if !r.Generic && (r.Docs == "" || r.Retries == "" || len(r.Sources) == 0 || (len(r.ID) == 0) == (r.Unnamed == "") || len(r.Facts) == 0) {
 			t.Errorf("%s lacks docs, retries, sources, facts or an ID", r.Name)
 		}
 		for _, p := range append(r.ID, verify.Pick{In: "header", Names: []string{"X"}}) {
@@ -178,7 +178,7 @@ func TestEveryProviderProvesWhatItSignedAndNothingElse(t *testing.T) {
 
 // attacks spoil a signed request; false where that makes no sense.
 var attacks = map[string]func(*verify.Request, *verify.Record) bool{
-	"no headers": func(q *verify.Request, _ *verify.Record) bool { q.Header = http.Header{}; return true },
+	"no headers": func(q *verify.Request, r *verify.Record) bool { q.Header = http.Header{}; return !inBody(r) },
 	"empty signature": func(q *verify.Request, r *verify.Record) bool {
 		return setSignature(q, r, func(string) string { return "" })
 	},
@@ -201,7 +201,7 @@ var attacks = map[string]func(*verify.Request, *verify.Record) bool{
 	},
 	"an empty body": func(q *verify.Request, r *verify.Record) bool {
 		q.Body = nil
-		return coversBody(r)
+		return coversBody(r) || inBody(r)
 	},
 	"another timestamp": func(q *verify.Request, r *verify.Record) bool {
 		if len(r.Schemes[0].TimeHeader) == 0 {
@@ -225,6 +225,8 @@ var attacks = map[string]func(*verify.Request, *verify.Record) bool{
 		return true
 	},
 }
+
+func inBody(r *verify.Record) bool { return r.Schemes[0].JSON != "" || r.Schemes[0].Form != "" }
 
 func coversBody(r *verify.Record) bool {
 	return r.Uncovered == "" && !slices.Contains([]string{"token", "basic", "none"}, r.Schemes[0].Kind)
