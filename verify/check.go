@@ -58,25 +58,38 @@ func (v *Verifier) Verify(r *Request, now time.Time, own ...Secret) (Verdict, er
 	var err error
 	signed := false // a signature was there, and did not fit
 	for _, s := range v.schemes {
-		if !s.present(r.Header) || signed && s.plain() {
+		if !v.concerns(s, r) || signed && s.plain() {
 			continue
 		}
 		verdict, why := s.try(r, now, len(v.secrets), own)
-		if why == nil {
+		switch {
+		case why == nil:
 			return verdict, nil
-		}
-		if errors.Is(why, errNotMeant) {
+		case errors.Is(why, errNotMeant):
 			continue
-		}
-		signed = signed || !s.plain()
-		if err == nil || errors.Is(why, ErrExpired) || errors.Is(why, ErrFuture) {
+		case err == nil, errors.Is(why, ErrExpired), errors.Is(why, ErrFuture):
 			err = why
 		}
+		signed = signed || !s.plain()
 	}
 	if err == nil {
 		err = fmt.Errorf("%w: no header %s", ErrMissing, strings.Join(v.headers(), " or "))
 	}
 	return Verdict{}, err
+}
+
+// concerns tells whether a request may be one of the scheme's. Where its
+// address names a hash of the body, only schemes count that check it: else the
+// body could be taken away.
+func (v *Verifier) concerns(s *scheme, r *Request) bool {
+	return s.present(r.Header) && (s.BodyHash != nil || !v.hashed(r))
+}
+
+// hashed tells whether the address names a hash of the body.
+func (v *Verifier) hashed(r *Request) bool {
+	return slices.ContainsFunc(v.schemes, func(s *scheme) bool {
+		return s.BodyHash != nil && s.BodyHash.Query != "" && r.Query.Has(s.BodyHash.Query)
+	})
 }
 
 // errNotMeant is returned by try when no secret is meant for the scheme.

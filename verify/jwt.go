@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -36,6 +37,18 @@ func (s *Scheme) validateJWT() error {
 			return fmt.Errorf("unknown JWT algorithm %q", a)
 		case strings.HasPrefix(a, "HS") == (s.SecretForm == "key"):
 			return fmt.Errorf("JWT algorithm %s does not go with secrets of form %q", a, s.SecretForm)
+		}
+	}
+	return nil
+}
+
+// longEnough refuses a shared secret that is shorter than the hash: RFC 7518
+// §3.2 forbids it, and no such token would ever be accepted.
+func (s *Scheme) longEnough(secret []byte) error {
+	for _, a := range s.Algorithms {
+		bits, err := strconv.Atoi(strings.TrimPrefix(a, "HS"))
+		if err == nil && len(secret)*8 < bits {
+			return fmt.Errorf("the secret has %d bytes, %s needs at least %d: choose a longer one at the provider", len(secret), a, bits/8)
 		}
 	}
 	return nil

@@ -71,7 +71,8 @@ type Scheme struct {
 	// Each is a JSON path of several items that are signed each for itself: JSON
 	// and the content's {json:…} are then paths within an item.
 	Each string `yaml:"each"`
-	// Prefix stands before each signature, e.g. `sha256=`.
+	// Prefix stands before each signature, e.g. `sha256=`; {option:name} may be
+	// part of it.
 	Prefix string `yaml:"prefix"`
 	// List separates several values in one header, e.g. `,`. With Key, each is
 	// `key=value`, and Key names the signatures, TimeKey the timestamp.
@@ -234,6 +235,7 @@ func (r *Record) Compile(o Options) (*Verifier, error) {
 			var c *scheme
 			if c, err = s.compile(o.Secrets); err == nil {
 				c.options = v.options
+				c.Prefix = fill(c.Prefix, &Request{}, stamps{options: v.options})
 				v.schemes = append(v.schemes, c)
 				continue
 			}

@@ -194,6 +194,8 @@ func (s *scheme) key(index int, secret Secret) (key, error) {
 	}
 	newHash, bytes := hashes[s.Hash], k.bytes
 	switch s.Kind {
+	case "jwt":
+		return k, s.longEnough(k.bytes)
 	case "hmac":
 		k.macs = &sync.Pool{New: func() any { return hmac.New(newHash, bytes) }}
 	case "digest": // the key is part of the content

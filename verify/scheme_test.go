@@ -24,6 +24,7 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 
 	"github.com/caddy-webhooks/caddy-webhooks/verify"
+	"github.com/caddy-webhooks/caddy-webhooks/verify/providers"
 )
 
 const sharedKey = "a shared secret of more than thirty-two bytes"
@@ -143,6 +144,15 @@ func TestAPublicKeyIsNoSharedSecretOfAJWT(t *testing.T) {
 		if _, err := v.Verify(r, noon); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
 		}
+	}
+}
+
+func TestAJWTsSecretIsLongEnough(t *testing.T) {
+	t.Parallel()
+	_, err := recordOf(verify.Scheme{Kind: "jwt", Header: []string{"X-Token"}, Algorithms: []string{"HS256"}}).
+		Compile(verify.Options{Secrets: []verify.Secret{verify.NewSecret("short")}})
+	if !errors.Is(err, verify.ErrConfig) || !strings.Contains(err.Error(), "5 bytes") || !strings.Contains(err.Error(), "at least 32") {
+		t.Errorf("got %v", err)
 	}
 }
 
@@ -388,6 +398,32 @@ func TestAHashOfTheBodyInTheQueryMustBeTheBodys(t *testing.T) {
 	r.Query = url.Values{}
 	if _, err := v.Verify(r, noon); !errors.Is(err, verify.ErrMismatch) {
 		t.Errorf("no hash: %v", err)
+	}
+}
+
+func TestABodyCannotBeTakenAwayFromItsHash(t *testing.T) {
+	t.Parallel()
+	record, ok := providers.Get("twilio")
+	if !ok {
+		t.Fatal("no provider twilio")
+	}
+	v, err := record.Compile(verify.Options{Secrets: []verify.Secret{verify.NewSecret("s")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := ask(`{"a":1}`)
+	if err := v.Sign(r, noon, ""); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := v.Verify(r, noon); err != nil {
+		t.Fatal(err)
+	}
+	for name, body := range map[string]string{"another": `{"a":2}`, "none": "", "a form": "a=1"} {
+		r.Body = []byte(body)
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		if _, err := v.Verify(r, noon); !errors.Is(err, verify.ErrMismatch) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

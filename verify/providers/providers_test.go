@@ -46,6 +46,8 @@ func secretFor(r *verify.Record) string {
 	switch {
 	case s.Kind == "basic":
 		return "user:password"
+	case s.Kind == "jwt":
+		return "a shared secret of more than thirty-two bytes"
 	case s.SecretForm == "hex":
 		return "44782def547aaa06c910c43932b1eb0c71fc68d9d0c057550c48ec2acf6ba056"
 	case s.SecretForm == "base64":
@@ -81,7 +83,7 @@ type fixture struct {
 	timed   bool
 }
 
-func compile(t *testing.T, r *verify.Record) fixture {
+func compile(t testing.TB, r *verify.Record) fixture {
 	t.Helper()
 	var f fixture
 	secret := secretFor(r)
