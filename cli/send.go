@@ -118,15 +118,12 @@ func newSending(cmd *cobra.Command, args []string) (*sending, error) {
 	case s.bad && r.Name == "none":
 		return nil, errors.New("--bad: there is no signature to spoil")
 	}
-	s.kind = cmp.Or(s.kind, kinds[r.Name], "test")
+	s.kind = cmp.Or(s.kind, r.Kind())
 	if s.url, err = target(cmd, args, r.Name); err != nil {
 		return nil, err
 	}
 	if s.payload, s.sampled, err = payload(cmd); err != nil {
 		return nil, fmt.Errorf("reading the payload: %w", err)
-	}
-	if s.sampled {
-		s.payload = sample(r.Name)
 	}
 	return s, s.keys(cmd)
 }
@@ -342,14 +339,10 @@ func (s *sending) sign(id string) (*verify.Request, error) {
 	r := &verify.Request{Method: s.verifier.Methods()[0], URL: s.url.String(), Header: http.Header{}, Query: s.url.Query()}
 	r.Body = []byte(s.payload)
 	if s.sampled {
-		text, err := fill(s.payload, id, s.kind, at)
-		if err != nil {
-			return nil, err
-		}
-		r.Body = []byte(text)
+		r.Body = s.record.Payload(id, s.kind, at)
 	}
-	r.Header.Set("Content-Type", "application/json")
-	s.name(r, id)
+	r.Header.Set("Content-Type", verify.ContentType(r.Body))
+	s.record.Label(r, id, s.kind)
 	before := maps.Clone(r.Query)
 	var err error
 	if s.private != nil {
@@ -358,14 +351,15 @@ func (s *sending) sign(id string) (*verify.Request, error) {
 		err = s.verifier.Sign(r, at, id)
 	}
 	if err == nil && s.bad {
-		s.spoil(r, before)
+		err = s.spoil(r, before)
 	}
 	return r, err
 }
 
 // spoil makes every proof wrong, and leaves it well-formed: the headers that
-// prove the sender, and parameters that signing has added to the query.
-func (s *sending) spoil(r *verify.Request, before url.Values) {
+// prove the sender, what signing has put into the body, and parameters that it
+// has added to the query.
+func (s *sending) spoil(r *verify.Request, before url.Values) error {
 	names := s.verifier.Proof()
 	slices.Sort(names)
 	for _, name := range slices.Compact(names) { // spoiled twice, one could be right again
@@ -378,6 +372,7 @@ func (s *sending) spoil(r *verify.Request, before url.Values) {
 			r.Query.Set(name, wrong(v))
 		}
 	}
+	return s.verifier.Spoil(r, wrong)
 }
 
 // wrong changes one character of a proof, near the end, where no prefix and no
@@ -394,42 +389,13 @@ func wrong(proof string) string {
 	return string(b)
 }
 
-// name puts ID and type into the headers and parameters where the provider has them.
-func (s *sending) name(r *verify.Request, id string) {
-	for _, p := range s.record.ID {
-		for i, names := range p.Names {
-			value := "sample" // what else tells events apart is the same for all
-			if i == 0 {
-				value = id
-			}
-			put(r, p.In, names, value)
-		}
-	}
-	if t := s.record.Type; t != nil && len(t.Names) > 0 {
-		put(r, t.In, t.Names[0], s.kind)
-	}
-}
-
-// put sets the first of the names, written as in [verify.Pick]; what stands in
-// the body is in the sample.
-func put(r *verify.Request, in, names, value string) {
-	name, _, _ := strings.Cut(names, "|")
-	name = strings.TrimSuffix(name, "?")
-	switch {
-	case strings.HasPrefix(name, "@"):
-	case in == "header":
-		r.Header.Set(name, value)
-	case in == "query":
-		r.Query.Set(name, value)
-	}
-}
-
 func (s *sending) post(r *verify.Request) (bool, error) {
-	to := *s.url
-	if query := r.Query.Encode(); query != s.url.Query().Encode() {
-		to.RawQuery = query // else it stays as it was written
+	to := r.URL
+	if u, err := url.Parse(to); err == nil && r.Query.Encode() != u.Query().Encode() {
+		u.RawQuery = r.Query.Encode() // else it stays as it was written
+		to = u.String()
 	}
-	req, err := http.NewRequest(r.Method, to.String(), bytes.NewReader(r.Body))
+	req, err := http.NewRequest(r.Method, to, bytes.NewReader(r.Body))
 	if err != nil {
 		return false, fmt.Errorf("making the request: %w", err)
 	}

@@ -130,6 +130,12 @@ func value(in, name string, m Message) string {
 		return strings.TrimSpace(m.Header.Get(name))
 	case "query":
 		return m.Query.Get(name)
+	case "form":
+		form, err := url.ParseQuery(string(m.Body))
+		if err != nil {
+			return ""
+		}
+		return form.Get(name)
 	case "json":
 		switch v := gjson.GetBytes(m.Body, name); v.Type {
 		case gjson.String:

@@ -62,6 +62,9 @@ func (v *Verifier) Verify(r *Request, now time.Time, own ...Secret) (Verdict, er
 			continue
 		}
 		verdict, why := s.try(r, now, len(v.secrets), own)
+		if why == nil && v.isLent(s, r) {
+			why = fmt.Errorf("%w: what is signed is the answer to a handshake, and no event", ErrMismatch)
+		}
 		switch {
 		case why == nil:
 			return verdict, nil

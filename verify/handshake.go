@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/tidwall/gjson"
 )
@@ -33,6 +35,19 @@ func (v *Verifier) Greets(signed bool) bool {
 		}
 	}
 	return false
+}
+
+// isLent tells whether what a request's signature covers is something that a
+// handshake signs for any stranger: it proves nothing about the sender.
+func (v *Verifier) isLent(s *scheme, r *Request) bool {
+	if len(v.lent) == 0 || s.Kind != "hmac" {
+		return false
+	}
+	var content contentBuffer
+	if err := s.write(&content, r, stamps{options: v.options}); err != nil {
+		return true
+	}
+	return slices.ContainsFunc(v.lent, func(pattern string) bool { return fitsAll(pattern, string(content.b)) })
 }
 
 // asks tells whether a request is this handshake.
@@ -92,7 +107,28 @@ func (h *Handshake) asksForm(r *Request) bool {
 }
 
 // marks compares a marker; an empty one means that there must be something.
-func marks(got, want string) bool { return got != "" && (want == "" || got == want) }
+func marks(got, want string) bool {
+	if pattern, ok := strings.CutPrefix(want, "~"); ok {
+		return fitsAll(pattern, got)
+	}
+	return got != "" && (want == "" || got == want)
+}
+
+// patterns are the compiled ones of the records, which are few.
+var patterns sync.Map
+
+func fitsAll(pattern, got string) bool {
+	compiled, ok := patterns.Load(pattern)
+	if !ok {
+		re, err := regexp.Compile("^(?:" + pattern + ")$")
+		if err != nil {
+			return false
+		}
+		compiled, _ = patterns.LoadOrStore(pattern, re)
+	}
+	re, ok := compiled.(*regexp.Regexp)
+	return ok && re.MatchString(got)
+}
 
 // answer puts the request's values into the answer.
 func (v *Verifier) answer(a *Answer, r *Request) Answer {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -36,6 +37,8 @@ type Record struct {
 	// Uncovered says in words what of an event the signature does not protect;
 	// empty if the whole body is signed.
 	Uncovered string `yaml:"uncovered"`
+	// Sample is a payload to try things out with.
+	Sample *Sample `yaml:"sample"`
 	// MaxBody is the provider's documented cap in bytes; 0: not documented.
 	MaxBody int64 `yaml:"max_body"`
 	// Retries says in words what the provider does when it is refused.
@@ -47,7 +50,7 @@ type Record struct {
 
 // Pick points at one value or more of a request.
 type Pick struct {
-	// In is header, query, json or body.
+	// In is header, query, json, form or body.
 	In string `yaml:"in"`
 	// Names are header, parameter or JSON path, each one part of the ID. `a|b` is
 	// the first that is present, `a?` may be absent, and as the last of several
@@ -133,7 +136,7 @@ type Handshake struct {
 	// Signed tells that the question is verified like an event.
 	Signed bool `yaml:"signed"`
 	// Method, and the values at these places, mark the question. An empty value
-	// means that it must be there.
+	// means that it must be there, and ~ begins a regular expression for all of it.
 	Method string            `yaml:"method"`
 	Header map[string]string `yaml:"header"`
 	Query  map[string]string `yaml:"query"`
@@ -144,6 +147,16 @@ type Handshake struct {
 	// Secret names query parameters that must have the value of an option.
 	Secret map[string]string `yaml:"secret"`
 	Answer Answer            `yaml:"answer"`
+}
+
+// signs gives the pattern of what an unsigned handshake has us sign for any
+// stranger: Mac is then one parameter, and the pattern that marks it.
+func (h *Handshake) signs() (pattern string, ok bool) {
+	name, isQuery := strings.CutPrefix(strings.TrimSuffix(h.Answer.Mac, "}"), "{query:")
+	if h.Signed || h.Answer.Mac == "" || !isQuery {
+		return "", false
+	}
+	return strings.CutPrefix(h.Query[name], "~")
 }
 
 // Answer is what is sent back: Body as it stands, or Echo, a template with the
@@ -198,6 +211,8 @@ type Verifier struct {
 	methods []string
 	secrets []Secret
 	options map[string]string
+	// lent are patterns of what anybody can have signed by a handshake.
+	lent []string
 }
 
 // ErrConfig is wrapped by the errors of Compile.
@@ -241,6 +256,11 @@ func (r *Record) Compile(o Options) (*Verifier, error) {
 			}
 		}
 		return nil, fmt.Errorf("%w: provider %s: %w", ErrConfig, r.Name, err)
+	}
+	for i := range r.Handshakes {
+		if pattern, ok := r.Handshakes[i].signs(); ok {
+			v.lent = append(v.lent, pattern)
+		}
 	}
 	for name := range o.Params {
 		if !used[name] {

@@ -104,13 +104,46 @@ func (s *scheme) addBodyHash(r *Request) {
 	r.Query.Set(s.BodyHash.Query, hash)
 }
 
+// Spoil replaces the proofs that stand in the body: wrong makes a wrong one of a
+// right one. Headers and queries are the caller's.
+func (v *Verifier) Spoil(r *Request, wrong func(string) string) error {
+	for _, s := range v.schemes {
+		paths := []string{s.JSON}
+		if s.Each != "" {
+			paths = s.paths(r.Body)
+		}
+		for _, path := range paths {
+			one := *s
+			one.JSON = path
+			text, err := one.text(r)
+			if path == "" && s.Form == "" || err != nil {
+				continue
+			}
+			if err := one.put(r, wrong(text)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// paths are where the signatures of all items stand.
+func (s *scheme) paths(body []byte) []string {
+	n := len(gjson.GetBytes(body, s.Each).Array())
+	paths := make([]string, n)
+	for i := range n {
+		paths[i] = strings.Replace(s.Each, "#", strconv.Itoa(i), 1) + "." + s.JSON
+	}
+	return paths
+}
+
 // signEach signs every item of the body for itself.
 func (s *scheme) signEach(r *Request, k key) error {
-	for i, item := range gjson.GetBytes(r.Body, s.Each).Array() {
+	items := gjson.GetBytes(r.Body, s.Each).Array()
+	for i, path := range s.paths(r.Body) {
 		one := *r
-		one.Body = []byte(item.Raw)
+		one.Body = []byte(items[i].Raw)
 		signature := s.encode(s.mac(k, &one, stamps{options: s.options}, nil))
-		path := strings.Replace(s.Each, "#", strconv.Itoa(i), 1) + "." + s.JSON
 		body, err := sjson.SetBytes(r.Body, path, signature)
 		if err != nil {
 			return fmt.Errorf("signing item %d: %w", i, err)
@@ -163,7 +196,12 @@ func (s *scheme) stamp(r *Request, now time.Time, id string) stamps {
 		r.Header.Set(s.TimeHeader[0], st.ts)
 	}
 	if s.TimeJSON != "" {
-		st.ts = s.timestamp(r) // it is in the body already
+		if s.timestamp(r) == "" {
+			if body, err := sjson.SetBytes(r.Body, s.TimeJSON, st.ts); err == nil {
+				r.Body = body
+			}
+		}
+		st.ts = s.timestamp(r)
 	}
 	if len(s.IDHeader) > 0 {
 		r.Header.Set(s.IDHeader[0], id)

@@ -34,9 +34,10 @@ var law = map[string]room{
 		why: "registers the rooms, so that one import adds all of it to Caddy", caddy: true,
 		from: []string{"handler", "gateway", "caddyfile", "admin", "admin/ui", "cli"},
 	},
-	"event":            {why: "the words everybody uses; knows nobody"},
-	"verify":           {why: "a verdict from header, body, time and keys; plain, so that it is tested in microseconds"},
-	"verify/providers": {why: "records of providers: schemes of verify, filled in", from: []string{"verify"}},
+	"event":             {why: "the words everybody uses; knows nobody"},
+	"verify":            {why: "a verdict from header, body, time and keys; plain, so that it is tested in microseconds"},
+	"verify/providers":  {why: "records of providers: schemes of verify, filled in", from: []string{"verify"}},
+	"verify/verifytest": {why: "any record set up and signed with, for tests and measurements", from: []string{"verify"}},
 	"dedup": {
 		why: "what names an event, and the claims; the only keys that the index and the handler share", badger: true,
 		from: []string{"event", "verify"},

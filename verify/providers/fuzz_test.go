@@ -24,7 +24,7 @@ func FuzzVerify(f *testing.F) {
 	f.Add(uint8(7), "eyJhbGciOiJub25lIn0.e30.", "x", "", []byte("bt_signature=configured%7C00&bt_payload=x"))
 	f.Fuzz(func(t *testing.T, which uint8, signature, ts, query string, body []byte) {
 		door := doors[int(which)%len(doors)]
-		r := door.v.Record()
+		r := door.Verifier.Record()
 		values, err := url.ParseQuery(query)
 		if err != nil {
 			return
@@ -47,10 +47,10 @@ func FuzzVerify(f *testing.F) {
 			req.Header.Set(h, signature)
 		}
 		plain := slices.ContainsFunc(r.Schemes, func(s verify.Scheme) bool { return s.Kind == "token" || s.Kind == "basic" })
-		if _, err := door.v.Verify(req, testNow); err == nil && !plain {
+		if _, err := door.Verifier.Verify(req, testNow); err == nil && !plain {
 			t.Fatalf("%s accepted %q", r.Name, signature)
 		}
-		door.v.Greet(req, true)
-		door.v.Greet(req, false)
+		door.Verifier.Greet(req, true)
+		door.Verifier.Greet(req, false)
 	})
 }

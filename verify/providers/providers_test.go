@@ -1,19 +1,17 @@
 package providers_test
 
 import (
-	"crypto"
-	"crypto/rand"
 	"errors"
-	"maps"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/caddy-webhooks/caddy-webhooks/dedup"
 	"github.com/caddy-webhooks/caddy-webhooks/verify"
 	"github.com/caddy-webhooks/caddy-webhooks/verify/providers"
+	"github.com/caddy-webhooks/caddy-webhooks/verify/verifytest"
 )
 
 func TestEveryRecordIsCompleteAndItsNamesAreItsOwn(t *testing.T) {
@@ -33,105 +31,29 @@ func TestEveryRecordIsCompleteAndItsNamesAreItsOwn(t *testing.T) {
 			t.Errorf("%s lacks docs, retries, sources, facts or an ID", r.Name)
 		}
 		for _, p := range append(r.ID, verify.Pick{In: "header", Names: []string{"X"}}) {
-			if p.In != "header" && p.In != "json" && p.In != "query" && p.In != "body" {
+			if p.In != "header" && p.In != "json" && p.In != "query" && p.In != "form" && p.In != "body" {
 				t.Errorf("%s: ID in %q", r.Name, p.In)
 			}
 		}
 	}
 }
 
-// secretFor gives a secret of the form that a provider wants.
-func secretFor(r *verify.Record) string {
-	s := r.Schemes[0]
-	switch {
-	case s.Kind == "basic":
-		return "user:password"
-	case s.Kind == "jwt":
-		return "a shared secret of more than thirty-two bytes"
-	case s.SecretForm == "hex":
-		return "44782def547aaa06c910c43932b1eb0c71fc68d9d0c057550c48ec2acf6ba056"
-	case s.SecretForm == "base64":
-		return "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-	case strings.HasPrefix(s.SecretForm, "whsec"), s.SecretPrefix == "whsec_":
-		return "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-	}
-	return s.SecretPrefix + "It's a Secret to Everybody"
-}
-
-var paramsFor = map[string]map[string][]string{
-	"hmac": {"header": {"X-Signature"}, "prefix": {"sha256="}}, "token": {"header": {"X-Token"}},
-	"ed25519": {"header": {"X-Signature"}},
-}
-
-// optionsFor fills in what the operator has to configure besides the secret.
-func optionsFor(r *verify.Record) map[string][]string {
-	params := maps.Clone(paramsFor[r.Name])
-	for _, o := range r.Options {
-		if params == nil {
-			params = map[string][]string{}
-		}
-		params[o.Name] = []string{"configured"}
-	}
-	return params
-}
-
 var testNow = time.Unix(1_795_000_000, 0)
 
-type fixture struct {
-	v       *verify.Verifier
-	private crypto.Signer
-	timed   bool
-}
+type fixture struct{ *verifytest.Sender }
 
 func compile(t testing.TB, r *verify.Record) fixture {
 	t.Helper()
-	var f fixture
-	secret := secretFor(r)
-	if _, only := r.KeyKind(); only {
-		var err error
-		if f.private, err = r.NewKey(rand.Reader); err == nil {
-			secret, err = r.PublicKey(f.private.Public())
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	o := verify.Options{Secrets: []verify.Secret{verify.NewSecret(secret)}, Params: optionsFor(r)}
-	if r.Schemes[0].Kind == "none" {
-		o.Secrets = nil
-	}
-	v, err := r.Compile(o)
+	s, err := verifytest.New(r)
 	if err != nil {
-		t.Fatalf("%s: %v", r.Name, err)
+		t.Fatal(err)
 	}
-	f.v = v
-	f.timed = r.Schemes[0].Tolerance > 0
-	return f
-}
-
-// bodyFor gives a body with what the first scheme looks for in it.
-func bodyFor(r *verify.Record) string {
-	switch first := r.Schemes[0]; {
-	case first.Form != "":
-		return "payload=x&bt_payload=PGE%2B"
-	case first.Each != "":
-		return `{"notificationItems":[{"NotificationRequestItem":{"pspReference":"1","eventCode":"X","success":"true"}}]}`
-	}
-	return `{"id":"evt_1","webhookTimestamp":1795000000000,"signature":{"timestamp":"1795000000","token":"t"},"é":1}`
+	return fixture{s}
 }
 
 func (f fixture) signed(t *testing.T) *verify.Request {
 	t.Helper()
-	req := &verify.Request{
-		Method: http.MethodPost, URL: "https://hooks.example.com/x", Header: http.Header{}, Query: url.Values{},
-		Body: []byte(bodyFor(f.v.Record())),
-	}
-	var err error
-	if f.private != nil {
-		err = f.v.SignKey(req, f.private, testNow, "msg_1")
-	} else {
-		err = f.v.Sign(req, testNow, "msg_1")
-	}
+	req, err := f.Signed("evt_1", testNow)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,10 +69,10 @@ func TestEveryProviderProvesWhatItSignedAndNothingElse(t *testing.T) {
 		t.Run(r.Name, func(t *testing.T) {
 			t.Parallel()
 			f := compile(t, r)
-			if err := f.v.Precheck(http.MethodPost, f.signed(t).Header); err != nil {
+			if err := f.Verifier.Precheck(http.MethodPost, f.signed(t).Header); err != nil {
 				t.Fatalf("precheck: %v", err)
 			}
-			verdict, err := f.v.Verify(f.signed(t), testNow)
+			verdict, err := f.Verifier.Verify(f.signed(t), testNow)
 			if err != nil || verdict.Secret != 0 || verdict.Digest == "" {
 				t.Fatalf("a good request: %+v, %v", verdict, err)
 			}
@@ -159,18 +81,18 @@ func TestEveryProviderProvesWhatItSignedAndNothingElse(t *testing.T) {
 				if !spoil(req, r) {
 					continue
 				}
-				if _, err := f.v.Verify(req, testNow); !errors.Is(err, verify.ErrRejected) {
+				if _, err := f.Verifier.Verify(req, testNow); !errors.Is(err, verify.ErrRejected) {
 					t.Errorf("%s: %v, want a refusal", name, err)
 				}
 			}
-			if !f.timed {
+			if r.Schemes[0].Tolerance <= 0 {
 				return
 			}
 			s := r.Schemes[0]
 			for offset, want := range map[time.Duration]error{
 				s.Tolerance: nil, s.Tolerance + time.Second: verify.ErrExpired, -s.Future: nil, -s.Future - time.Second: verify.ErrFuture,
 			} {
-				if _, err := f.v.Verify(f.signed(t), testNow.Add(offset)); !errors.Is(err, want) {
+				if _, err := f.Verifier.Verify(f.signed(t), testNow.Add(offset)); !errors.Is(err, want) {
 					t.Errorf("at %v: %v, want %v", offset, err, want)
 				}
 			}
@@ -236,7 +158,7 @@ func coversBody(r *verify.Record) bool {
 
 func setSignature(q *verify.Request, r *verify.Record, f func(string) string) bool {
 	name, first := "Authorization", r.Schemes[0]
-	switch p := paramsFor[r.Name]["header"]; {
+	switch p := verifytest.Params(r)["header"]; {
 	case first.JSON != "" || first.Form != "" || first.Query != "":
 		return false
 	case len(first.Header) > 0:
@@ -256,9 +178,9 @@ func TestASecretThatIsEmptyOrMissingDoesNotCompile(t *testing.T) {
 		}
 		for name, secrets := range map[string][]verify.Secret{
 			"none": nil, "empty": {verify.NewSecret("")}, "blank": {verify.NewSecret(" \n")},
-			"one good, one empty": {verify.NewSecret(secretFor(r)), verify.NewSecret("")},
+			"one good, one empty": {verify.NewSecret(verifytest.Secret(r)), verify.NewSecret("")},
 		} {
-			if _, err := r.Compile(verify.Options{Secrets: secrets, Params: optionsFor(r)}); !errors.Is(err, verify.ErrConfig) {
+			if _, err := r.Compile(verify.Options{Secrets: secrets, Params: verifytest.Params(r)}); !errors.Is(err, verify.ErrConfig) {
 				t.Errorf("%s with %s secret: %v, want an error", r.Name, name, err)
 			}
 		}
@@ -274,5 +196,64 @@ func TestAMisspeltProviderIsSuggested(t *testing.T) {
 	}
 	if got := providers.Suggest("zzzzzzzzzzzzzzzz"); got != "" {
 		t.Errorf("nonsense suggested %q", got)
+	}
+}
+
+func TestASampleIsNamedAndTypedAsTheRecordSays(t *testing.T) {
+	t.Parallel()
+	for _, r := range providers.All() {
+		if r.Name == "none" || len(r.ID) == 0 {
+			continue
+		}
+		names := map[string]bool{}
+		for _, id := range []string{"evt_1", "evt_1", "evt_2"} {
+			q, err := compile(t, r).Signed(id, testNow)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m := dedup.Message{Header: q.Header, Query: q.Query, Body: q.Body}
+			named, ok := dedup.Identify(nil, r.ID, m)
+			if !ok {
+				t.Errorf("%s: nothing names %s", r.Name, q.Body)
+			}
+			names[named.ProviderID] = true
+			if got := dedup.Value(r.Type, m); r.Type != nil && (r.Sample == nil || r.Sample.Type != "") && got != r.Kind() {
+				t.Errorf("%s: the type of %s is %q", r.Name, q.Body, got)
+			}
+		}
+		if len(names) != 2 {
+			t.Errorf("%s: two events and a duplicate have the names %v", r.Name, names)
+		}
+	}
+}
+
+// Whatever a stranger can have signed by asking is refused as an event: else the
+// handshake would sign forgeries.
+func TestWhatAHandshakeSignsForAnybodyIsNoEvent(t *testing.T) {
+	t.Parallel()
+	signing := 0
+	for _, r := range providers.All() {
+		for _, h := range r.Handshakes {
+			name, ok := strings.CutPrefix(strings.TrimSuffix(h.Answer.Mac, "}"), "{query:")
+			if h.Signed || h.Answer.Mac == "" {
+				continue
+			}
+			signing++
+			if !ok || !strings.HasPrefix(h.Query[name], "~") {
+				t.Errorf("%s signs %s for anybody, whatever it is", r.Name, h.Answer.Mac)
+			}
+		}
+	}
+	if signing == 0 {
+		t.Fatal("no handshake signs; this test tests nothing")
+	}
+	x, _ := providers.Get("x")
+	f := compile(t, x)
+	q, err := f.Sign([]byte("challenge_string"), "1", testNow)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Verifier.Verify(q, testNow); !errors.Is(err, verify.ErrMismatch) {
+		t.Errorf("a token that anybody can have signed: %v, want a refusal", err)
 	}
 }
