@@ -49,7 +49,7 @@ func known(provider string) error {
 	if near := providers.Suggest(provider); near != "" {
 		return fmt.Errorf("unknown provider %q; did you mean %s?", provider, near)
 	}
-	return fmt.Errorf("unknown provider %q; for a sender without a preset write hmac, token, basic or ed25519", provider)
+	return fmt.Errorf("unknown provider %q; for a sender without a preset write hmac, token, basic, ed25519, ecdsa, rsa or jwt", provider)
 }
 
 func readID(to *[]handler.Pick) func([]string) error {

@@ -389,11 +389,33 @@ func wrong(proof string) string {
 	return string(b)
 }
 
+// address is the URL with the query that signing has left. What was written by
+// the operator stays as it was written.
+func address(r *verify.Request) (string, error) {
+	u, err := url.Parse(r.URL)
+	if err != nil {
+		return "", fmt.Errorf("reading the URL: %w", err)
+	}
+	was, added := u.Query(), url.Values{}
+	for name, values := range r.Query {
+		switch {
+		case !was.Has(name):
+			added[name] = values
+		case was.Get(name) != r.Query.Get(name):
+			u.RawQuery = r.Query.Encode()
+			return u.String(), nil
+		}
+	}
+	if len(added) > 0 {
+		u.RawQuery = strings.TrimPrefix(u.RawQuery+"&"+added.Encode(), "&")
+	}
+	return u.String(), nil
+}
+
 func (s *sending) post(r *verify.Request) (bool, error) {
-	to := r.URL
-	if u, err := url.Parse(to); err == nil && r.Query.Encode() != u.Query().Encode() {
-		u.RawQuery = r.Query.Encode() // else it stays as it was written
-		to = u.String()
+	to, err := address(r)
+	if err != nil {
+		return false, err
 	}
 	req, err := http.NewRequest(r.Method, to, bytes.NewReader(r.Body))
 	if err != nil {

@@ -59,6 +59,8 @@ func reasonOf(err error) string {
 		return "incomplete"
 	case errors.Is(err, gateway.ErrInflight):
 		return "inflight"
+	case errors.Is(err, verify.ErrKeys):
+		return "keys"
 	case errors.As(err, &status) && status.StatusCode >= 400:
 		return "body"
 	}

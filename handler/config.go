@@ -57,7 +57,7 @@ type Handler struct {
 // From says who sends and how that is proven.
 type From struct {
 	// Provider is the name of a provider, e.g. `stripe`, or of a generic scheme:
-	// `hmac`, `token`, `basic`, `ed25519`. `none` proves nothing and lets
+	// `hmac`, `token`, `basic`, `ed25519`, `ecdsa`, `rsa`, `jwt`. `none` proves nothing and lets
 	// everybody in.
 	Provider string `json:"provider"`
 
@@ -93,7 +93,7 @@ type From struct {
 
 // Pick points at one value of a request.
 type Pick struct {
-	// In is `header`, `query`, `json` or `body`; `body` means a hash of all of it.
+	// In is `header`, `query`, `json`, `form` or `body`; `body` means a hash of all of it.
 	In string `json:"in"`
 
 	// Names are the header, the parameter or the JSON path. Each is one part;

@@ -40,6 +40,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	h.setDefaults()
 	h.log = ctx.Slogger().With("source", h.Name)
 	h.now = time.Now
+	h.published = published()
 	if err := h.provision(ctx); err != nil {
 		return fmt.Errorf("source %s: %w%s", h.Name, err, h.place(err))
 	}
@@ -126,7 +127,7 @@ func unknownProvider(name string) error {
 	if near := providers.Suggest(name); near != "" {
 		return fmt.Errorf("unknown provider %q; did you mean %s?", name, near)
 	}
-	return fmt.Errorf("unknown provider %q; for a sender without a preset use hmac, token, basic or ed25519", name)
+	return fmt.Errorf("unknown provider %q; for a sender without a preset use hmac, token, basic, ed25519, ecdsa, rsa or jwt", name)
 }
 
 // provisionVerifier resolves the secrets and sets verification up.
@@ -138,6 +139,9 @@ func (h *Handler) provisionVerifier() error {
 	if h.secrets.literal {
 		h.log.Warn("a secret stands in the configuration itself, where /config/ shows it; use {env.NAME} or {file./path}")
 	}
+	if h.options, err = resolveOptions(h.From.Options); err != nil {
+		return err
+	}
 	v, err := h.compile(h.secrets.fixed)
 	if err != nil {
 		return err
@@ -146,6 +150,11 @@ func (h *Handler) provisionVerifier() error {
 	for i, s := range h.secrets.fixed {
 		if s.Padded() {
 			h.log.Warn("a secret begins or ends with white space", "secret", i+1)
+		}
+	}
+	for _, o := range h.record.Options {
+		if o.Secret && literal(h.From.Options[o.Name]) {
+			h.log.Warn("a secret stands in the configuration itself, where /config/ shows it; use {env.NAME} or {file./path}", "option", o.Name)
 		}
 	}
 	if h.record.Schemes[0].Kind == "none" {
@@ -157,7 +166,7 @@ func (h *Handler) provisionVerifier() error {
 func (h *Handler) compile(fixed []verify.Secret) (*verify.Verifier, error) {
 	o := verify.Options{
 		Secrets: fixed, PerRequest: len(h.secrets.perRequest) > 0,
-		Tolerance: time.Duration(h.From.Tolerance), Methods: h.From.Methods, Params: h.From.Options,
+		Tolerance: time.Duration(h.From.Tolerance), Methods: h.From.Methods, Params: h.options, Keys: h.published,
 	}
 	if h.From.ToleranceOff {
 		o.Tolerance = -1

@@ -2,12 +2,23 @@ package handler
 
 import (
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/caddy-webhooks/caddy-webhooks/gateway"
 	"github.com/caddy-webhooks/caddy-webhooks/verify"
+	"github.com/caddy-webhooks/caddy-webhooks/verify/keys"
 )
+
+// publisher gets what providers publish, and addresses that they ask to be got.
+type publisher interface {
+	verify.Keys
+	Visit(address string, now time.Time) error
+}
+
+// published is one for the process: what it holds outlives a reload.
+var published = sync.OnceValue(func() publisher { return keys.New(keys.Options{}) })
 
 // runtime is what a provisioned handler works with: one snapshot of the
 // configuration, so nothing is looked up twice during a request.
@@ -18,11 +29,14 @@ type runtime struct {
 	record   *verify.Record
 	verifier atomic.Pointer[verify.Verifier]
 	secrets  *secrets
-	ids      []verify.Pick
-	typ      *verify.Pick
-	success  verify.Answer
-	maxBody  int64
-	window   time.Duration
-	say      limiter // refused requests
-	sayDiff  limiter // duplicates that differ
+	// published gets the keys that providers publish.
+	published publisher
+	options   map[string][]string
+	ids       []verify.Pick
+	typ       *verify.Pick
+	success   verify.Answer
+	maxBody   int64
+	window    time.Duration
+	say       limiter // refused requests
+	sayDiff   limiter // duplicates that differ
 }

@@ -149,6 +149,37 @@ func shown(text string) string {
 	return "a literal"
 }
 
+// fixedPlaceholder is one that is known when the configuration loads. Other braces
+// in an option are a template's own.
+var fixedPlaceholder = regexp.MustCompile(`\{(?:env|file|system)\.[^{}\s]+\}`)
+
+// resolveOptions fills the placeholders in options.
+func resolveOptions(options map[string][]string) (map[string][]string, error) {
+	filled := make(map[string][]string, len(options))
+	for name, values := range options {
+		for _, text := range values {
+			var empty error
+			value := fixedPlaceholder.ReplaceAllStringFunc(text, func(one string) string {
+				v, err := caddy.NewReplacer().ReplaceOrErr(one, true, true)
+				if err != nil || strings.TrimSpace(v) == "" {
+					empty = fmt.Errorf("%s %w", one, errEmpty)
+				}
+				return strings.TrimSpace(v)
+			})
+			if empty != nil {
+				return nil, &verify.OptionError{Option: name, Err: empty}
+			}
+			filled[name] = append(filled[name], value)
+		}
+	}
+	return filled, nil
+}
+
+// literal tells whether one of the values stands in the configuration itself.
+func literal(values []string) bool {
+	return slices.ContainsFunc(values, func(v string) bool { return !fixedPlaceholder.MatchString(v) })
+}
+
 // own resolves the secrets that a request brings; an empty one is no secret.
 func (s *secrets) own(repl *caddy.Replacer) []verify.Secret {
 	var list []verify.Secret

@@ -3,6 +3,7 @@ package handler
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"strings"
@@ -81,8 +82,8 @@ func (h *Handler) take(w http.ResponseWriter, in *arrival, share *budget) (word 
 	}
 	in.unread = false
 	received := h.now()
-	if a, name, ok := h.greet(v, in, false); ok {
-		return name, a, nil
+	if a, name, err := h.greet(v, in, false); name != "" || err != nil {
+		return name, a, err
 	}
 	if early != nil {
 		return "", a, early
@@ -90,8 +91,8 @@ func (h *Handler) take(w http.ResponseWriter, in *arrival, share *budget) (word 
 	if err := h.prove(v, in); err != nil {
 		return "", a, err
 	}
-	if a, name, ok := h.greet(v, in, true); ok {
-		return name, a, nil
+	if a, name, err := h.greet(v, in, true); name != "" || err != nil {
+		return name, a, err
 	}
 	if err := h.store(in, received); err != nil {
 		return "", a, err
@@ -99,19 +100,34 @@ func (h *Handler) take(w http.ResponseWriter, in *arrival, share *budget) (word 
 	return in.receipt.Result.String(), h.success, nil
 }
 
-// greet answers a handshake.
-func (h *Handler) greet(v *verify.Verifier, in *arrival, signed bool) (verify.Answer, string, bool) {
+// greet answers a handshake; the word is empty if the request is none.
+func (h *Handler) greet(v *verify.Verifier, in *arrival, signed bool) (a verify.Answer, word string, err error) {
 	if !v.Greets(signed) {
-		return verify.Answer{}, "", false
+		return a, "", nil
 	}
 	h.addURL(in)
 	a, name, ok := v.Greet(&in.checked, signed)
 	if !ok {
-		return a, "", false
+		return a, "", nil
+	}
+	if err := h.visit(a); err != nil {
+		return a, "", err
 	}
 	h.source.Handshakes.Add(1)
 	h.log.Info("handshake answered", "handshake", name)
-	return a, handshake, true
+	return a, handshake, nil
+}
+
+// visit gets the address that a handshake asks to be got. Where that fails the
+// provider is to ask again.
+func (h *Handler) visit(a verify.Answer) error {
+	switch {
+	case a.Visit == "":
+		return nil
+	case !a.MayVisit():
+		return fmt.Errorf("%w: the address to confirm at is none of the provider's", verify.ErrFormat)
+	}
+	return h.published.Visit(a.Visit, h.now()) //nolint:wrapcheck // statusOf decides by its sentinel
 }
 
 // addURL fills in what only some schemes need.

@@ -28,6 +28,12 @@ const secret = "sesame"
 // store that still owes something, and each has its own.
 func serving(t *testing.T, tune func(*local.Options)) (*Handler, *gateway.App) {
 	t.Helper()
+	return servingFrom(t, tune, fmt.Sprintf(`{"provider":"github","secrets":[%q]}`, secret), 64)
+}
+
+// servingFrom is serving with a provider of the test's choice.
+func servingFrom(t *testing.T, tune func(*local.Options), from string, most int) (*Handler, *gateway.App) {
+	t.Helper()
 	ctx, err := caddy.ProvisionContext(&caddy.Config{
 		Admin:   &caddy.AdminConfig{Disabled: true},
 		AppsRaw: caddy.ModuleMap{"webhooks": json.RawMessage(fmt.Sprintf(`{"store":{"path":%q}}`, t.TempDir()))},
@@ -46,9 +52,9 @@ func serving(t *testing.T, tune func(*local.Options)) (*Handler, *gateway.App) {
 		}
 	})
 	app.Tune = tune
-	h := &Handler{MaxBody: 64}
-	config := fmt.Sprintf(`{"from":{"provider":"github","secrets":[%q]},"max_body":64,
-		"to":[{"routes":[{"handle":[{"handler":"static_response","status_code":200}]}]}]}`, secret)
+	h := new(Handler)
+	config := fmt.Sprintf(`{"from":%s,"max_body":%d,
+		"to":[{"routes":[{"handle":[{"handler":"static_response","status_code":200}]}]}]}`, from, most)
 	if err := json.Unmarshal([]byte(config), h); err != nil {
 		t.Fatal(err)
 	}

@@ -61,15 +61,14 @@ func (v *Verifier) Verify(r *Request, now time.Time, own ...Secret) (Verdict, er
 		if !v.concerns(s, r) || signed && s.plain() {
 			continue
 		}
-		verdict, why := s.try(r, now, len(v.secrets), own)
-		if why == nil && v.isLent(s, r) {
-			why = fmt.Errorf("%w: what is signed is the answer to a handshake, and no event", ErrMismatch)
-		}
+		verdict, why := v.try(s, r, now, own)
 		switch {
 		case why == nil:
 			return verdict, nil
 		case errors.Is(why, errNotMeant):
 			continue
+		case errors.Is(why, ErrKeys):
+			return Verdict{}, why // whether it is good cannot be known
 		case err == nil, errors.Is(why, ErrExpired), errors.Is(why, ErrFuture):
 			err = why
 		}
@@ -79,6 +78,15 @@ func (v *Verifier) Verify(r *Request, now time.Time, own ...Secret) (Verdict, er
 		err = fmt.Errorf("%w: no header %s", ErrMissing, strings.Join(v.headers(), " or "))
 	}
 	return Verdict{}, err
+}
+
+// try checks a request by one scheme.
+func (v *Verifier) try(s *scheme, r *Request, now time.Time, own []Secret) (Verdict, error) {
+	verdict, err := s.try(r, now, len(v.secrets), own)
+	if err == nil && v.isLent(s, r) {
+		return Verdict{}, fmt.Errorf("%w: what is signed is the answer to a handshake, and no event", ErrMismatch)
+	}
+	return verdict, err
 }
 
 // concerns tells whether a request may be one of the scheme's. Where its
@@ -104,8 +112,16 @@ func (s *scheme) try(r *Request, now time.Time, configured int, own []Secret) (V
 	switch {
 	case err != nil:
 		return Verdict{}, err
-	case len(keys) == 0 && s.Kind != "none":
+	case !s.When.fit(r), len(keys) == 0 && s.Kind != "none" && s.Keys == nil:
 		return Verdict{}, errNotMeant
+	}
+	if err := s.pinned(r); err != nil {
+		return Verdict{}, err
+	}
+	if len(keys) == 0 && s.Keys != nil {
+		if keys, err = s.published(r, now); err != nil {
+			return Verdict{}, err
+		}
 	}
 	return s.check(r, now, keys)
 }
@@ -137,6 +153,14 @@ func (s *scheme) allKeys(configured int, own []Secret) ([]key, error) {
 }
 
 func (s *scheme) check(r *Request, now time.Time, keys []key) (Verdict, error) {
+	if s.Each != "" {
+		return s.checkEach(r, now, keys)
+	}
+	return s.checkOne(r, now, keys)
+}
+
+// checkOne checks a request, or one of its items.
+func (s *scheme) checkOne(r *Request, now time.Time, keys []key) (Verdict, error) {
 	switch s.Kind {
 	case "none":
 		return Verdict{Secret: -1}, nil
@@ -144,9 +168,6 @@ func (s *scheme) check(r *Request, now time.Time, keys []key) (Verdict, error) {
 		return s.checkToken(r, keys)
 	case "jwt":
 		return s.checkJWT(r, now, keys)
-	}
-	if s.Each != "" {
-		return s.checkEach(r, now, keys)
 	}
 	if s.BodyHash != nil && !s.BodyHash.is(r.Query.Get(s.BodyHash.Query), r.Body) {
 		return Verdict{}, fmt.Errorf("%w: %s is not the hash of the body", ErrMismatch, s.BodyHash.Query)
@@ -206,7 +227,7 @@ func (s *scheme) checkEach(r *Request, now time.Time, keys []key) (Verdict, erro
 		one := *r
 		one.Body = []byte(item.Raw)
 		var err error
-		if verdict, err = s.checkSignature(&one, now, keys); err != nil {
+		if verdict, err = s.checkOne(&one, now, keys); err != nil {
 			return Verdict{}, err
 		}
 	}

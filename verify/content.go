@@ -22,6 +22,7 @@ type token struct{ kind, arg string }
 var tokenKinds = map[string]bool{
 	"body": false, "ts": false, "id": false, "url": false, "method": false, "uri": false, "path": false,
 	"body_sha256": false, "body_crc32": false, "sorted_form": false, "secret": false, "mac": false,
+	"uri_escaped": false, "qsh": false, "kid": false, "lines": true, "signed": true,
 	"header": true, "query": true, "json": true, "form": true, "option": true,
 }
 
@@ -65,6 +66,7 @@ type stamps struct {
 	secret  []byte
 	options map[string]string
 	mac     string
+	kid     string
 }
 
 // write writes what is signed.
@@ -98,14 +100,29 @@ func (t token) value(r *Request, st stamps) string {
 		return st.options[t.arg]
 	case "mac":
 		return st.mac
+	case "kid":
+		return st.kid
+	}
+	return t.ofRequest(r)
+}
+
+// ofRequest is the value of a token that is taken from the request.
+func (t token) ofRequest(r *Request) string {
+	switch t.kind {
 	case "url":
 		return r.URL
 	case "method":
 		return r.Method
 	case "uri", "path":
 		return r.address(t.kind)
+	case "uri_escaped":
+		return escapedTwice(r.address("uri"))
+	case "qsh":
+		return queryHash(r)
 	case "header":
 		return r.Header.Get(t.arg)
+	case "signed":
+		return signedHeaders(r.Header, t.arg)
 	case "query":
 		return r.Query.Get(t.arg)
 	}
@@ -122,6 +139,8 @@ func (t token) ofBody(body []byte) string {
 		return strconv.FormatUint(uint64(crc32.ChecksumIEEE(body)), 10)
 	case "json":
 		return gjson.GetBytes(body, t.arg).String()
+	case "lines":
+		return lines(body, t.arg)
 	}
 	form, err := url.ParseQuery(string(body))
 	switch {

@@ -60,22 +60,32 @@ func (h *Handshake) asks(r *Request, options map[string]string) bool {
 		return false
 	}
 	for name, want := range h.Header {
+		if strings.Contains(want, "{option:") {
+			want = "~" + regexp.QuoteMeta(fill(want, r, stamps{options: options}))
+		}
 		if !marks(r.Header.Get(name), want) {
 			return false
 		}
 	}
+	return h.asksQuery(r) && h.asksJSON(r) && h.asksForm(r) && h.knows(r, options)
+}
+
+func (h *Handshake) asksQuery(r *Request) bool {
 	for name, want := range h.Query {
 		if !marks(r.Query.Get(name), want) {
 			return false
 		}
 	}
+	return true
+}
+
+func (h *Handshake) asksJSON(r *Request) bool {
 	for path, want := range h.JSON {
 		if !marks(gjson.GetBytes(r.Body, path).String(), want) {
 			return false
 		}
 	}
-	absent := !slices.ContainsFunc(h.NoJSON, func(path string) bool { return gjson.GetBytes(r.Body, path).Exists() })
-	return absent && h.asksForm(r) && h.knows(r, options)
+	return !slices.ContainsFunc(h.NoJSON, func(path string) bool { return gjson.GetBytes(r.Body, path).Exists() })
 }
 
 // knows tells whether the question holds what the operator configured, which
@@ -109,7 +119,7 @@ func (h *Handshake) asksForm(r *Request) bool {
 // marks compares a marker; an empty one means that there must be something.
 func marks(got, want string) bool {
 	if pattern, ok := strings.CutPrefix(want, "~"); ok {
-		return fitsAll(pattern, got)
+		return got != "" && fitsAll(pattern, got)
 	}
 	return got != "" && (want == "" || got == want)
 }
@@ -149,6 +159,9 @@ func (v *Verifier) answer(a *Answer, r *Request) Answer {
 			filled.Type, filled.Body = "application/json", string(text)
 		}
 	}
+	if a.Visit != "" {
+		filled.Visit, filled.VisitHost, filled.VisitPath = fill(a.Visit, r, st), a.VisitHost, a.VisitPath
+	}
 	for name, template := range a.Header {
 		if filled.Header == nil {
 			filled.Header = map[string]string{}
@@ -157,6 +170,10 @@ func (v *Verifier) answer(a *Answer, r *Request) Answer {
 	}
 	return filled
 }
+
+// MayVisit tells whether the address that the answer depends on is one that the
+// record allows.
+func (a *Answer) MayVisit() bool { return trusted(a.Visit, a.VisitHost, a.VisitPath) }
 
 // fill replaces the tokens of a template; one that cannot be read stands as it is.
 func fill(template string, r *Request, st stamps) string {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -71,6 +72,8 @@ type Scheme struct {
 	Query      string   `yaml:"query"`
 	JSON       string   `yaml:"json"`
 	Form       string   `yaml:"form"`
+	// Whole tells that the body itself is the token.
+	Whole bool `yaml:"whole"`
 	// Each is a JSON path of several items that are signed each for itself: JSON
 	// and the content's {json:…} are then paths within an item.
 	Each string `yaml:"each"`
@@ -96,7 +99,10 @@ type Scheme struct {
 	// {body}, {body_sha256} (hex), {body_crc32} (decimal), {ts}, {id}, {url} (the
 	// public one), {uri} (its path and query), {path}, {method}, {header:Name},
 	// {query:name}, {json:path}, {form:name}, {sorted_form} (each name and value,
-	// by name), {option:name} (of the operator) and {secret} (for digest).
+	// by name), {option:name} (of the operator), {secret} (for digest), {lines:a b c}
+	// (the JSON strings of these names, each with its name on a line), {signed:Name}
+	// (the headers that a header lists) and {uri_escaped} (path and query, encoded
+	// twice).
 	Content string `yaml:"content"`
 	// URLVariants tells that {url} counts with and without the default port too.
 	URLVariants bool `yaml:"url_variants"`
@@ -127,6 +133,12 @@ type Scheme struct {
 	NotSecretPrefix string `yaml:"not_secret_prefix"`
 	// Require lists headers that must have a value.
 	Require map[string]string `yaml:"require"`
+	// When says which requests the scheme is for; others are none of its concern.
+	When *Marks `yaml:"when"`
+	// Pins are JSON paths whose value must be one of an option's.
+	Pins map[string]string `yaml:"pins"`
+	// Keys says where the provider publishes its public keys.
+	Keys *KeySource `yaml:"keys"`
 }
 
 // Handshake is a question of the provider that is answered and not stored.
@@ -171,6 +183,12 @@ type Answer struct {
 	JSON   map[string]string `yaml:"json"`
 	Header map[string]string `yaml:"header"`
 	Mac    string            `yaml:"mac"`
+	// Visit is an address that has to be got before the question is answered; its
+	// host and path must fit VisitHost and VisitPath, regular expressions. An
+	// address of another host is refused.
+	Visit     string `yaml:"visit"`
+	VisitHost string `yaml:"visit_host"`
+	VisitPath string `yaml:"visit_path"`
 }
 
 // BodyHash is a hash of the body that stands in the query, in a header or in a
@@ -188,6 +206,10 @@ type Option struct {
 	About string `yaml:"about"`
 	// Required tells that without it the configuration does not load.
 	Required bool `yaml:"required"`
+	// Secret tells that it is one.
+	Secret bool `yaml:"secret"`
+	// Many allows several values, any of which will do.
+	Many bool `yaml:"many"`
 }
 
 // Options is what the operator adds to a record.
@@ -201,6 +223,8 @@ type Options struct {
 	Methods []string
 	// Params are the options of the provider or the generic scheme.
 	Params map[string][]string
+	// Keys gets published keys; without it, only those that are configured count.
+	Keys Keys
 }
 
 // Verifier proves requests of one source. It is immutable and safe for
@@ -245,17 +269,11 @@ func (r *Record) Compile(o Options) (*Verifier, error) {
 		return nil, fmt.Errorf("%w: provider %s: %w", ErrConfig, r.Name, err)
 	}
 	for i := range r.Schemes {
-		s, err := r.Schemes[i].with(o, used)
-		if err == nil {
-			var c *scheme
-			if c, err = s.compile(o.Secrets); err == nil {
-				c.options = v.options
-				c.Prefix = fill(c.Prefix, &Request{}, stamps{options: v.options})
-				v.schemes = append(v.schemes, c)
-				continue
-			}
+		s, err := v.scheme(&r.Schemes[i], o, used)
+		if err != nil {
+			return nil, fmt.Errorf("%w: provider %s: %w", ErrConfig, r.Name, err)
 		}
-		return nil, fmt.Errorf("%w: provider %s: %w", ErrConfig, r.Name, err)
+		v.schemes = append(v.schemes, s)
 	}
 	for i := range r.Handshakes {
 		if pattern, ok := r.Handshakes[i].signs(); ok {
@@ -270,6 +288,21 @@ func (r *Record) Compile(o Options) (*Verifier, error) {
 	return v, v.check(o)
 }
 
+// scheme compiles one scheme with what the operator configured.
+func (v *Verifier) scheme(of *Scheme, o Options, used map[string]bool) (*scheme, error) {
+	shaped, err := of.with(o, used)
+	if err != nil {
+		return nil, err
+	}
+	s, err := shaped.compile(o.Secrets)
+	if err != nil {
+		return nil, err
+	}
+	s.options, s.source = v.options, o.Keys
+	s.Prefix = fill(s.Prefix, &Request{}, stamps{options: v.options})
+	return s, s.overTLS()
+}
+
 // take takes the record's own options.
 func (v *Verifier) take(o Options, used map[string]bool) error {
 	v.options = map[string]string{}
@@ -277,8 +310,8 @@ func (v *Verifier) take(o Options, used map[string]bool) error {
 		values := o.Params[option.Name]
 		used[option.Name] = true
 		switch {
-		case len(values) == 1 && values[0] != "":
-			v.options[option.Name] = values[0]
+		case len(values) > 0 && !slices.Contains(values, "") && (len(values) == 1 || option.Many):
+			v.options[option.Name] = strings.Join(values, " ")
 		case len(values) > 0:
 			return &OptionError{Option: option.Name, Err: errors.New("takes one value, which must not be empty")}
 		case option.Required:
@@ -290,18 +323,16 @@ func (v *Verifier) take(o Options, used map[string]bool) error {
 
 // check refuses a verifier that could not refuse anybody.
 func (v *Verifier) check(o Options) error {
-	needs, takes := false, 0
+	needs, open, takes := false, false, 0
 	for _, s := range v.schemes {
-		needs = needs || s.Kind != "none"
+		needs = needs || s.Kind != "none" && s.Keys == nil
+		open = open || s.Kind == "none"
 		takes += len(s.keys)
 	}
 	switch {
-	case !needs:
-		if len(o.Secrets) > 0 {
-			return fmt.Errorf("%w: provider %s takes no secret", ErrConfig, v.record.Name)
-		}
-		return nil
-	case len(o.Secrets) == 0 && !o.PerRequest:
+	case open && !needs && len(o.Secrets) > 0:
+		return fmt.Errorf("%w: provider %s takes no secret", ErrConfig, v.record.Name)
+	case needs && len(o.Secrets) == 0 && !o.PerRequest:
 		return fmt.Errorf("%w: provider %s needs a secret: write `from %s {env.NAME}`", ErrConfig, v.record.Name, v.record.Name)
 	case takes < len(o.Secrets):
 		return fmt.Errorf("%w: provider %s: a secret fits none of its schemes", ErrConfig, v.record.Name)

@@ -22,6 +22,7 @@ type scheme struct {
 	content []token
 	keys    []key
 	options map[string]string
+	source  Keys
 }
 
 // key is one secret, ready to use.
@@ -72,6 +73,35 @@ var params = map[string]func(*Scheme, []string) error{
 	},
 	"id_header":   func(s *Scheme, v []string) error { s.IDHeader = v; return nil },
 	"secret_form": one(func(s *Scheme, v string) { s.SecretForm = v }),
+	"algorithms": func(s *Scheme, v []string) error {
+		s.Algorithms = v
+		if s.Keys == nil && s.SecretForm == "" && len(v) > 0 && !strings.HasPrefix(v[0], "HS") {
+			s.SecretForm = "key"
+		}
+		return nil
+	},
+	"claims": func(s *Scheme, v []string) error {
+		s.Claims = map[string]string{}
+		for _, claim := range v {
+			name, want, ok := strings.Cut(claim, "=")
+			if !ok || name == "" || want == "" {
+				return errors.New("claims takes `<name>=<value>...`")
+			}
+			s.Claims[name] = want
+		}
+		return nil
+	},
+	"body_hash": func(s *Scheme, v []string) error {
+		if len(v) == 0 || len(v) > 2 {
+			return errors.New("body_hash takes `<claim> [hex|base64|base64url]`")
+		}
+		s.BodyHash = &BodyHash{Claim: v[0]}
+		if len(v) == 2 {
+			s.BodyHash.Encoding = v[1]
+		}
+		return nil
+	},
+	"jwks": one(func(s *Scheme, v string) { s.Keys, s.SecretForm = &KeySource{JWKS: v}, "key" }),
 }
 
 func one(set func(*Scheme, string)) func(*Scheme, []string) error {
@@ -149,17 +179,27 @@ func (s *Scheme) chosen(secret Secret) bool {
 	return s.NotSecretPrefix == "" || !strings.HasPrefix(secret.text, s.NotSecretPrefix)
 }
 
+// placed tells whether it is said where the signature stands.
+func (s *Scheme) placed() bool {
+	return len(s.Header) > 0 || s.Query != "" || s.JSON != "" || s.Form != "" || s.Whole
+}
+
 func (s *Scheme) validate() error {
 	switch {
 	case !slices.Contains(kinds, s.Kind):
 		return fmt.Errorf("unknown scheme %q", s.Kind)
 	case s.Kind == "none", s.Kind == "basic":
 		return nil
-	case len(s.Header) == 0 && s.Query == "" && s.JSON == "" && s.Form == "":
+	case !s.placed():
 		return errors.New("where does the signature stand? write `header <name>`")
 	case s.Kind == "digest" && !strings.Contains(s.Content, "{secret}"):
 		return errors.New("the content of a digest must hold {secret}, else anybody could make it")
-	case s.Kind == "jwt":
+	case s.Keys != nil:
+		if err := s.validateKeys(); err != nil {
+			return err
+		}
+	}
+	if s.Kind == "jwt" {
 		return s.validateJWT()
 	}
 	return s.validateWords()

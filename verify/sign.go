@@ -40,7 +40,7 @@ func (v *Verifier) Sign(r *Request, now time.Time, id string) error {
 func (v *Verifier) SignKey(r *Request, private crypto.Signer, now time.Time, id string) error {
 	for _, s := range v.schemes {
 		switch {
-		case !s.asymmetric():
+		case !s.asymmetric(), !s.When.fit(r):
 			continue
 		case s.Kind == "jwt":
 			return s.signJWT(r, private, now)
@@ -62,6 +62,9 @@ func (v *Verifier) SignKey(r *Request, private crypto.Signer, now time.Time, id 
 
 // meant tells whether a scheme is the one for this kind of body.
 func (s *scheme) meant(r *Request) bool {
+	if !s.When.fit(r) {
+		return false
+	}
 	for _, t := range s.content {
 		if t.kind == "sorted_form" {
 			return len(r.Body) == 0 || isForm(r.Header)
@@ -76,6 +79,9 @@ func (s *scheme) sign(r *Request, k key, now time.Time, id string) error {
 		r.Header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString(k.bytes))
 		return nil
 	case "token":
+		if s.Each != "" {
+			return s.putEach(r, func(*Request) string { return s.Prefix + string(k.bytes) })
+		}
 		return s.put(r, s.Prefix+string(k.bytes))
 	case "jwt":
 		return s.signJWT(r, k.bytes, now)
@@ -132,19 +138,27 @@ func (s *scheme) paths(body []byte) []string {
 	n := len(gjson.GetBytes(body, s.Each).Array())
 	paths := make([]string, n)
 	for i := range n {
-		paths[i] = strings.Replace(s.Each, "#", strconv.Itoa(i), 1) + "." + s.JSON
+		item := strings.Replace(s.Each, "#", strconv.Itoa(i), 1)
+		if item == s.Each {
+			item += "." + strconv.Itoa(i)
+		}
+		paths[i] = item + "." + s.JSON
 	}
 	return paths
 }
 
 // signEach signs every item of the body for itself.
 func (s *scheme) signEach(r *Request, k key) error {
+	return s.putEach(r, func(item *Request) string { return s.encode(s.mac(k, item, stamps{options: s.options}, nil)) })
+}
+
+// putEach puts its own signature or token into every item of the body.
+func (s *scheme) putEach(r *Request, of func(item *Request) string) error {
 	items := gjson.GetBytes(r.Body, s.Each).Array()
 	for i, path := range s.paths(r.Body) {
 		one := *r
 		one.Body = []byte(items[i].Raw)
-		signature := s.encode(s.mac(k, &one, stamps{options: s.options}, nil))
-		body, err := sjson.SetBytes(r.Body, path, signature)
+		body, err := sjson.SetBytes(r.Body, path, of(&one))
 		if err != nil {
 			return fmt.Errorf("signing item %d: %w", i, err)
 		}
@@ -156,6 +170,8 @@ func (s *scheme) signEach(r *Request, k key) error {
 // put puts a signature or a token where it is expected.
 func (s *scheme) put(r *Request, v string) error {
 	switch {
+	case s.Whole:
+		r.Body = []byte(v)
 	case s.Query != "":
 		if r.Query == nil {
 			r.Query = url.Values{}
@@ -205,6 +221,14 @@ func (s *scheme) stamp(r *Request, now time.Time, id string) stamps {
 	}
 	if len(s.IDHeader) > 0 {
 		r.Header.Set(s.IDHeader[0], id)
+	}
+	for _, t := range s.content {
+		switch {
+		case t.kind == "signed":
+			r.Header.Set(t.arg, strings.ToLower(strings.Join(append([]string{t.arg}, s.TimeHeader...), ",")))
+		case t.kind == "header" && r.Header.Get(t.arg) == "":
+			r.Header.Set(t.arg, "sample")
+		}
 	}
 	return st
 }

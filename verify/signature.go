@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -39,7 +40,7 @@ func (s *scheme) present(h http.Header) bool {
 	if s.Kind == "basic" {
 		return len(h["Authorization"]) > 0
 	}
-	if s.Kind == "none" || len(s.Header) == 0 || s.Query != "" || s.JSON != "" || s.Form != "" {
+	if s.Kind == "none" || len(s.Header) == 0 || s.Query != "" || s.JSON != "" || s.Form != "" || s.Whole {
 		return true
 	}
 	_, ok := first(h, s.Header)
@@ -50,6 +51,8 @@ func (s *scheme) present(h http.Header) bool {
 func (s *scheme) text(r *Request) (string, error) {
 	var value string
 	switch {
+	case s.Whole:
+		value = string(r.Body)
 	case s.Query != "":
 		value = r.Query.Get(s.Query)
 	case s.JSON != "":
@@ -68,6 +71,8 @@ func (s *scheme) text(r *Request) (string, error) {
 // place names where the signature has to be.
 func (s *scheme) place() string {
 	switch {
+	case s.Whole:
+		return "the body"
 	case s.Query != "":
 		return "query parameter " + s.Query
 	case s.JSON != "":
@@ -185,10 +190,22 @@ func (s *scheme) given(t token, r *Request, st stamps) error {
 		return fmt.Errorf("%w: no header %s", ErrMissing, strings.Join(s.IDHeader, " or "))
 	case t.kind == "header" && r.Header.Get(t.arg) == "":
 		return fmt.Errorf("%w: no header %s", ErrMissing, t.arg)
+	case t.kind == "signed" && !s.signsTime(listed(r.Header, t.arg), t.arg):
+		return fmt.Errorf("%w: header %s does not list itself and the timestamp", ErrFormat, t.arg)
 	case t.kind == "sorted_form" && len(r.Body) > 0 && !isForm(r.Header):
 		return fmt.Errorf("%w: the body is no form", ErrFormat)
 	}
 	return nil
+}
+
+// signsTime tells whether a list of signed headers holds what makes it count.
+func (s *scheme) signsTime(names []string, list string) bool {
+	for _, name := range append([]string{list}, s.TimeHeader...) {
+		if !slices.Contains(names, strings.ToLower(name)) {
+			return false
+		}
+	}
+	return true
 }
 
 func isForm(h http.Header) bool {

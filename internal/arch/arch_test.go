@@ -37,6 +37,7 @@ var law = map[string]room{
 	"event":             {why: "the words everybody uses; knows nobody"},
 	"verify":            {why: "a verdict from header, body, time and keys; plain, so that it is tested in microseconds"},
 	"verify/providers":  {why: "records of providers: schemes of verify, filled in", from: []string{"verify"}},
+	"verify/keys":       {why: "asks providers' servers for their public keys, so that verify needs no I/O", from: []string{"verify"}},
 	"verify/verifytest": {why: "any record set up and signed with, for tests and measurements", from: []string{"verify"}},
 	"dedup": {
 		why: "what names an event, and the claims; the only keys that the index and the handler share", badger: true,
@@ -65,7 +66,7 @@ var law = map[string]room{
 	},
 	"handler": {
 		why: "one request: verify, name, store, answer; delivers nothing itself", caddy: true,
-		from: []string{"event", "store", "verify", "verify/providers", "dedup", "gateway"},
+		from: []string{"event", "store", "verify", "verify/keys", "verify/providers", "dedup", "gateway"},
 	},
 	"admin": {
 		why: "the routes; finds the running gateway through it, and answers in the words of event and store", caddy: true,

@@ -36,16 +36,17 @@ func Secret(r *verify.Record) string {
 // Params gives the options that a record needs besides the secret.
 func Params(r *verify.Record) map[string][]string {
 	params := map[string][]string{}
-	switch r.Name {
-	case "hmac":
-		params["header"], params["prefix"] = []string{"X-Signature"}, []string{"sha256="}
-	case "token":
-		params["header"] = []string{"X-Token"}
-	case "ed25519":
+	if s := r.Schemes[0]; r.Generic && len(s.Header) == 0 && s.Kind != "basic" && s.Kind != "none" {
 		params["header"] = []string{"X-Signature"}
+	}
+	if r.Name == "hmac" {
+		params["prefix"] = []string{"sha256="}
 	}
 	for _, o := range r.Options {
 		params[o.Name] = []string{"configured"}
+		if o.Name == "jwks" {
+			params[o.Name] = []string{"https://keys.example.com/jwks.json"}
+		}
 	}
 	return params
 }
