@@ -40,6 +40,7 @@ type Gateway struct {
 	key     string
 	budget  Budget
 	metrics *metrics
+	looks   looks
 	live    atomic.Pointer[live]
 	// relay is where store and dispatcher log: they outlive a configuration,
 	// and with it its log files.
@@ -64,7 +65,7 @@ type live struct {
 }
 
 func newGateway(key string) *Gateway {
-	g := &Gateway{key: key, relay: newRelay(), counts: map[string]*Counts{}, meters: map[event.Destination]*meter{}}
+	g := &Gateway{key: key, relay: newRelay(), looks: newLooks(), counts: map[string]*Counts{}, meters: map[event.Destination]*meter{}}
 	g.metrics = newMetrics(g)
 	return g
 }

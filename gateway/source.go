@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"maps"
-	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,9 +28,9 @@ type SourceConfig struct {
 	Destinations []Destination
 	// Share is how many bytes of bodies may wait for delivery; 0: half of all.
 	Share int64
-	// Signed tells whether a request bears a signature of this source. It is
-	// asked when another source has refused the request, and may be nil.
-	Signed func(r *http.Request, body []byte) bool
+	// Owner is the handler. The other sources' handlers are given it, to see
+	// whether a request that they have refused is this source's.
+	Owner any
 }
 
 // elsewhere says where the source was written, if that is known.
@@ -96,22 +95,15 @@ func newSource(a *App, c SourceConfig) *Source {
 // Budget bounds the bodies that are being read, over all sources.
 func (s *Source) Budget() *Budget { return s.gateway.Budget() }
 
-// mostHashed bounds the work of WhoseSignature, in bytes of bodies.
-const mostHashed = 16 << 20
-
-// WhoseSignature names another source of the same configuration whose
-// signature the request bears; "" if none does.
-func (s *Source) WhoseSignature(r *http.Request, body []byte) string {
-	hashed := 0
+// Others are the owners of the other sources of the same configuration.
+func (s *Source) Others() []any {
+	var owners []any
 	for _, other := range s.app.all() {
-		if hashed += len(body) + 1024; hashed > mostHashed {
-			break
-		}
-		if other != s && other.config.Signed != nil && other.config.Signed(r, body) {
-			return other.config.Name
+		if other != s && other.config.Owner != nil {
+			owners = append(owners, other.config.Owner)
 		}
 	}
-	return ""
+	return owners
 }
 
 // Open tells whether the store is open.
@@ -154,10 +146,16 @@ func offered(d *deliver.Dispatcher, leases []store.Lease, name string) bool {
 // Counts are one source's totals since the process started.
 type Counts struct {
 	Accepted, Filtered, Duplicates, Revived, Differs, Unidentified, Handshakes atomic.Uint64
+	// Kept is what the source's handler keeps over reloads; nobody else looks at it.
+	Kept sync.Map
+
+	diagnoses bucket
 
 	mu          sync.Mutex
 	rejected    map[string]uint64
 	unavailable map[string]uint64
+	// diagnosing counts the refused requests whose reason is being looked for.
+	diagnosing uint64
 }
 
 // Rejected counts a request that was refused, by reason, out of a closed set.
@@ -187,7 +185,7 @@ func (g *Gateway) countsOf(source string) *Counts {
 	defer g.mu.Unlock()
 	c := g.counts[source]
 	if c == nil {
-		c = new(Counts)
+		c = &Counts{diagnoses: bucket{rate: sourceDiagnoses}}
 		g.counts[source] = c
 	}
 	return c

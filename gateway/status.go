@@ -101,12 +101,10 @@ func sorted(found map[string]*SourceStatus) []SourceStatus {
 
 func (g *Gateway) sourceStatus(name string) *SourceStatus {
 	c := g.countsOf(name)
-	s := &SourceStatus{Name: name, Accepted: c.Accepted.Load() + c.Filtered.Load(), Duplicates: c.Duplicates.Load() + c.Revived.Load()}
-	rejected, _ := c.reasons()
-	for _, n := range rejected {
-		s.Rejected += n
+	return &SourceStatus{
+		Name: name, Accepted: c.Accepted.Load() + c.Filtered.Load(),
+		Duplicates: c.Duplicates.Load() + c.Revived.Load(), Rejected: c.refused(),
 	}
-	return s
 }
 
 func (g *Gateway) destinationStatus(d store.DestinationStats, lane deliver.Stats, app *App) DestinationStatus {

@@ -67,16 +67,13 @@ func reasonOf(err error) string {
 	return store.Reason(err)
 }
 
-// refuse answers an error, and counts it. A body that was not read is not
+// refuse answers an error. A body that was not read is not
 // waited for: the connection ends with the answer.
 func (h *Handler) refuse(w http.ResponseWriter, err error, unread bool) {
 	status, word := statusOf(err), rejected
 	if status >= 500 {
 		word = unavailable
-		h.source.Unavailable(reasonOf(err))
 		w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
-	} else {
-		h.source.Rejected(reasonOf(err))
 	}
 	if status == http.StatusMethodNotAllowed {
 		w.Header().Set("Allow", strings.Join(h.verifier.Load().Methods(), ", "))

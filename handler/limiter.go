@@ -23,3 +23,23 @@ func (l *limiter) allow(now time.Time, every time.Duration) (held int, ok bool) 
 	held, l.held, l.last = l.held, 0, now
 	return held, true
 }
+
+// limiters are one limiter for each of a closed set of words.
+type limiters struct {
+	mu sync.Mutex
+	by map[string]*limiter
+}
+
+func (l *limiters) allow(word string, now time.Time, every time.Duration) (held int, ok bool) {
+	l.mu.Lock()
+	one := l.by[word]
+	if one == nil {
+		if l.by == nil {
+			l.by = map[string]*limiter{}
+		}
+		one = new(limiter)
+		l.by[word] = one
+	}
+	l.mu.Unlock()
+	return one.allow(now, every)
+}

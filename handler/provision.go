@@ -232,9 +232,8 @@ func (h *Handler) register(ctx caddy.Context, config []byte) error {
 	if most := app.LargestRecord(); most > 0 && h.maxBody+headerRoom > most {
 		return misplaced{"max_body", fmt.Errorf("max_body is %d bytes; this store takes at most %d", h.maxBody, most-headerRoom)}
 	}
-	c := gateway.SourceConfig{Name: h.Name, Provider: h.From.Provider, JSON: config, Place: h.Places["webhooks"], Share: h.MaxBacklog}
-	if len(h.secrets.fixed) > 0 {
-		c.Signed = h.signed
+	c := gateway.SourceConfig{
+		Name: h.Name, Provider: h.From.Provider, JSON: config, Place: h.Places["webhooks"], Share: h.MaxBacklog, Owner: h,
 	}
 	server, _ := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	for _, to := range h.To {
@@ -250,6 +249,7 @@ func (h *Handler) register(ctx caddy.Context, config []byte) error {
 	if h.source, err = app.Register(c); err != nil {
 		return err //nolint:wrapcheck // it names the source
 	}
+	h.remember()
 	return nil
 }
 
@@ -278,5 +278,6 @@ func (h *Handler) warnPHP(to *To) {
 // Interface guards
 var (
 	_ caddy.Provisioner           = (*Handler)(nil)
+	_ caddy.CleanerUpper          = (*Handler)(nil)
 	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
 )

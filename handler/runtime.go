@@ -37,6 +37,8 @@ type runtime struct {
 	success   verify.Answer
 	maxBody   int64
 	window    time.Duration
-	say       limiter // refused requests
-	sayDiff   limiter // duplicates that differ
+	say       limiters // refused requests, by reason
+	sayDiff   limiter  // duplicates that differ
+	former    *former
+	looking   sync.WaitGroup // diagnoses under way
 }

@@ -1,7 +1,6 @@
 package handler
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -28,8 +27,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.
 	defer share.free()
 	word, answer, err := h.take(w, in, share)
 	if err != nil {
-		h.logRefusal(in, err)
 		h.refuse(w, err, in.unread)
+		h.report(in, err, share)
 		return nil
 	}
 	if !in.receipt.ID.IsZero() {
@@ -187,6 +186,7 @@ func (h *Handler) renew(now time.Time) *verify.Verifier {
 	}
 	h.log.Info("a secret's file has changed; the new secret is in use")
 	h.verifier.Store(v)
+	h.former.hold(secrets, v, h.From.URL, now)
 	return v
 }
 
@@ -278,36 +278,5 @@ func stripOurs(h http.Header) {
 				delete(h, name)
 			}
 		}
-	}
-}
-
-// signed tells whether a request bears a signature of this source.
-func (h *Handler) signed(r *http.Request, body []byte) bool {
-	in := h.arrive(r)
-	in.checked.Body = body
-	h.addURL(in)
-	_, err := h.verifier.Load().Verify(&in.checked, h.now())
-	return err == nil
-}
-
-// logRefusal says why, in words for an operator; under a flood only now and then.
-func (h *Handler) logRefusal(in *arrival, err error) {
-	n, ok := h.say.allow(h.now(), time.Second)
-	if !ok {
-		return
-	}
-	attrs := []any{"status", statusOf(err), "remote", in.r.RemoteAddr, "method", in.r.Method, "uri", in.original.URL.Path, "more", n}
-	switch {
-	case errors.Is(err, verify.ErrRejected):
-		why := h.verifier.Load().Explain(&in.checked, err, h.now(), func() string {
-			return h.source.WhoseSignature(in.r, in.checked.Body)
-		})
-		h.log.Warn("request refused", append(attrs, "reason", verify.Reason(err), "why", why)...)
-	case statusOf(err) >= 500:
-		h.log.Error("request answered 503; the provider is asked to try again", append(attrs, "reason", reasonOf(err), "error", err)...)
-	case errors.Is(err, context.Canceled):
-		h.log.Debug("request broken off", attrs...)
-	default:
-		h.log.Warn("request refused", append(attrs, "reason", reasonOf(err), "error", err)...)
 	}
 }

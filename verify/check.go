@@ -236,12 +236,14 @@ func (s *scheme) checkEach(r *Request, now time.Time, keys []key) (Verdict, erro
 
 // fresh checks a timestamp against the tolerance.
 func (s *scheme) fresh(at, now time.Time) error {
-	age := now.Sub(at)
+	// Both ways are computed: a difference of centuries is cut off, and the least
+	// one has no negative.
+	age, lead := now.Sub(at), at.Sub(now)
 	switch {
 	case s.Tolerance > 0 && age > s.Tolerance:
 		return fmt.Errorf("%w: %s old, tolerance %s", ErrExpired, age.Round(time.Second), s.Tolerance)
-	case s.Future > 0 && -age > s.Future:
-		return fmt.Errorf("%w: %s ahead of our clock, tolerance %s", ErrFuture, (-age).Round(time.Second), s.Future)
+	case s.Future > 0 && lead > s.Future:
+		return fmt.Errorf("%w: %s ahead of our clock, tolerance %s", ErrFuture, lead.Round(time.Second), s.Future)
 	}
 	return nil
 }

@@ -1,0 +1,156 @@
+package handler
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/caddy-webhooks/caddy-webhooks/verify"
+)
+
+// report counts a refusal, and says why in the log. The answer is written
+// before, the same whatever is found. What needs hashing is looked for after
+// the handler has returned, so that not even the time of the answer tells.
+func (h *Handler) report(in *arrival, err error, share *budget) {
+	if !errors.Is(err, verify.ErrRejected) {
+		h.count(err)
+		h.logRefusal(in, err)
+		return
+	}
+	done, ok := h.source.Diagnose(h.now())
+	if !ok {
+		h.count(err)
+		h.logRefusal(in, err)
+		return
+	}
+	v, refusal := h.verifier.Load(), h.refusal(in, err)
+	said := attributes(in, err)
+	look := func() {
+		d := v.Explain(refusal)
+		done(d.Reason)
+		if n, ok := h.say.allow(d.Reason, h.now(), time.Second); ok {
+			h.log.Warn("request refused", append(said, "reason", d.Reason, "why", d.Words, "more", n)...)
+		}
+	}
+	if !errors.Is(err, verify.ErrMismatch) {
+		look()
+		return
+	}
+	held := *share // the body's memory is given back when it is done with
+	share.taken = 0
+	h.looking.Go(func() {
+		defer held.free()
+		look()
+	})
+}
+
+// count counts a refusal by the reason that its error tells.
+func (h *Handler) count(err error) {
+	if statusOf(err) >= 500 {
+		h.source.Unavailable(reasonOf(err))
+		return
+	}
+	h.source.Rejected(reasonOf(err))
+}
+
+// logRefusal says what the error tells; under a flood only now and then.
+func (h *Handler) logRefusal(in *arrival, err error) {
+	n, ok := h.say.allow(reasonOf(err), h.now(), time.Second)
+	if !ok {
+		return
+	}
+	said := append(attributes(in, err), "more", n)
+	switch {
+	case statusOf(err) >= 500:
+		h.log.Error("request answered 503; the provider is asked to try again", append(said, "reason", reasonOf(err), "error", err)...)
+	case errors.Is(err, context.Canceled):
+		h.log.Debug("request broken off", said...)
+	default:
+		h.log.Warn("request refused", append(said, "reason", reasonOf(err), "error", err)...)
+	}
+}
+
+// attributes say which request was refused.
+func attributes(in *arrival, err error) []any {
+	return []any{"status", statusOf(err), "remote", in.r.RemoteAddr, "method", in.r.Method, "uri", in.original.URL.Path}
+}
+
+// refusal is what a diagnosis needs of a request, which ends before it.
+func (h *Handler) refusal(in *arrival, err error) verify.Refusal {
+	h.addURL(in)
+	r := in.checked
+	r.Header = r.Header.Clone()
+	f := verify.Refusal{
+		Request: &r, Err: err, Now: h.now(),
+		Own: h.secrets.own(in.repl), Former: h.former.list(h.now()),
+	}
+	for _, owner := range h.source.Others() {
+		if other, ok := owner.(*Handler); ok {
+			f.Others = append(f.Others, verify.Peer{Name: other.Name, Verifier: other.verifier.Load(), URL: other.From.URL})
+		}
+	}
+	return f
+}
+
+const (
+	// mostFormer is how many former sets of secrets are remembered, formerTime
+	// for how long: until then every provider has given up on the old one.
+	mostFormer = 2
+	formerTime = 7 * 24 * time.Hour
+)
+
+// former remembers the secrets of a source that are no longer configured, to
+// recognise them when a provider uses them still. They prove nothing.
+type former struct {
+	mu      sync.Mutex
+	secrets []verify.Secret
+	current verify.Peer
+	past    []past
+}
+
+// past is a set of secrets, and when it was replaced.
+type past struct {
+	verify.Peer
+	at time.Time
+}
+
+// hold notes what holds from now on.
+func (f *former) hold(secrets []verify.Secret, v *verify.Verifier, url string, now time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	gone := slices.ContainsFunc(f.secrets, func(s verify.Secret) bool { return !slices.Contains(secrets, s) })
+	if gone {
+		f.current.Name = now.UTC().Format(time.RFC3339)
+		f.past = append(f.past, past{f.current, now})
+		f.past = slices.Clone(f.past[max(0, len(f.past)-mostFormer):])
+	}
+	f.secrets, f.current = secrets, verify.Peer{Verifier: v, URL: url}
+}
+
+// list gives what held before, the newest first.
+func (f *former) list(now time.Time) []verify.Peer {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var list []verify.Peer
+	for _, p := range slices.Backward(f.past) {
+		if now.Sub(p.at) < formerTime {
+			list = append(list, p.Peer)
+		}
+	}
+	return list
+}
+
+// remember joins the source's memory, which outlives reloads.
+func (h *Handler) remember() {
+	kept, _ := h.source.Kept.LoadOrStore("former", new(former))
+	h.former, _ = kept.(*former)
+	h.former.hold(h.secrets.fixed, h.verifier.Load(), h.From.URL, h.now())
+}
+
+// Cleanup waits for diagnoses under way.
+func (h *Handler) Cleanup() error {
+	h.looking.Wait()
+	return nil
+}

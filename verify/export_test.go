@@ -1,0 +1,18 @@
+package verify
+
+import (
+	"maps"
+	"slices"
+)
+
+// ExplainCost tells what a diagnosis has used up.
+func (v *Verifier) ExplainCost(f Refusal) (tries, work int) {
+	x := v.inquire(f)
+	x.diagnose()
+	return mostTries - x.tries, mostWork - x.work
+}
+
+// HintedProviders are those that hints are made for.
+func HintedProviders() []string {
+	return append(slices.Sorted(maps.Keys(modes)), slices.Sorted(maps.Keys(apiKeys))...)
+}
