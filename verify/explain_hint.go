@@ -161,6 +161,8 @@ func (x *inquiry) claim() (reason, words string) {
 		return ReasonBodyChanged, "the body was changed on its way; let it pass as it comes"
 	case strings.Contains(text, "the token's claim") && strings.Contains(text, "://"):
 		return ReasonWrongURL, "write `url` with the address that the provider has"
+	case strings.Contains(text, "the token's claim"):
+		return ReasonMismatch, "the token is good, and for somebody else: is the option right?"
 	}
 	return "", ""
 }

@@ -444,11 +444,20 @@ func TestWhatCannotBeProvenIsHintedAt(t *testing.T) {
 		{name: "unpacked", sender: v("github", "a"), here: v("github", "b"), sent: gzipped(), reason: verify.ReasonBodyChanged, words: "Content-Encoding is gzip, and the body is not compressed"},
 		{name: "emptied", sender: v("github", "a"), here: v("github", "a"), sent: ask("{}"), onWay: becomes(""), reason: verify.ReasonBodyChanged, words: "the body is empty"},
 		{name: "claimed hash", sender: v("netlify", sharedKey), here: v("netlify", sharedKey), sent: ask(`{"a":1}`), onWay: becomes(`{"a":2}`), reason: verify.ReasonBodyChanged, words: "is not the hash of the body; the body was changed"},
+		{name: "claim", sender: v("netlify", sharedKey), here: claiming(t), sent: ask("{}"), reason: verify.ReasonMismatch, words: "the token is good, and for somebody else"},
 		{name: "nothing known", sender: v("github", "a"), here: v("github", "b"), sent: ask("{}"), reason: verify.ReasonMismatch, words: "signature does not match; another secret, or a body changed on its way"},
 		{name: "binary key", sender: v("adyen-platform", strings.Repeat("0b", 32)), here: adyen, sent: ask("{}"), reason: verify.ReasonMismatch, words: "another secret"},
 	} {
 		a.check(t)
 	}
+}
+
+// claiming wants a claim that Netlify's tokens do not have.
+func claiming(t *testing.T) *verify.Verifier {
+	t.Helper()
+	return made(t, verify.Scheme{
+		Kind: "jwt", Header: []string{"X-Webhook-Signature"}, Algorithms: []string{"HS256"}, Claims: map[string]string{"iss": "us"},
+	}, sharedKey)
 }
 
 func sandbox() *verify.Request {
@@ -625,5 +634,51 @@ func BenchmarkExplain(b *testing.B) {
 				v.Explain(verify.Refusal{Request: r, Err: err, Now: noon})
 			}
 		})
+	}
+}
+
+// keyring gives a published key, and counts who asks for it.
+type keyring struct {
+	public crypto.PublicKey
+	asked  int
+}
+
+func (k *keyring) Get(verify.KeyQuery, time.Time) ([]crypto.PublicKey, error) {
+	k.asked++
+	return []crypto.PublicKey{k.public}, nil
+}
+
+func TestADiagnosisAsksAProvidersServerForNoMoreThanTheVerificationDid(t *testing.T) {
+	t.Parallel()
+	r := recordOf(verify.Scheme{
+		Kind: "jwt", Header: []string{"X-Token"}, Algorithms: []string{"RS256"}, SecretForm: "key",
+		Keys: &verify.KeySource{JWKS: "https://keys.example/{kid}"}, BodyHash: &verify.BodyHash{Claim: "body"},
+	})
+	private, err := r.NewKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ring := &keyring{public: private.Public()}
+	v, err := r.Compile(verify.Options{Keys: ring})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sent := ask("{}")
+	if err := v.SignKey(sent, private, noon, ""); err != nil {
+		t.Fatal(err)
+	}
+	sent.Body = []byte("{}\n")
+	accident{name: "published", here: v, sent: sent, reason: verify.ReasonBodyChanged, words: "trailing newline"}.check(t)
+	if ring.asked != 2 {
+		t.Errorf("asked %d times, want once by each of Verify and Explain", ring.asked)
+	}
+	// Nor is anybody asked in the name of another source.
+	ring.asked = 0
+	accident{
+		name: "others", here: verifier(t, "github", verify.Options{}, "s"), sent: post("{}", "X-Hub-Signature-256", "sha256="+strings.Repeat("0", 64), "X-Token", sent.Header.Get("X-Token")),
+		others: []verify.Peer{{Name: "published", Verifier: v}}, reason: verify.ReasonMismatch,
+	}.check(t)
+	if ring.asked != 0 {
+		t.Errorf("another source's server was asked %d times", ring.asked)
 	}
 }
