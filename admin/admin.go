@@ -5,6 +5,7 @@ package admin
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -34,6 +35,10 @@ type API struct {
 type Gateway interface {
 	Sources() []gateway.SourceStatus
 	Store() store.Store
+	// Learn, Learning and Forget steer a source that gets its secret from its provider.
+	Learn(source string, now time.Time) (gateway.Learning, error)
+	Learning(source string, now time.Time) (gateway.Learning, error)
+	Forget(ctx context.Context, source, who string) error
 }
 
 // CaddyModule names the module.
@@ -48,6 +53,7 @@ func (a API) Routes() []caddy.AdminRoute {
 		{Pattern: "/webhooks/sources", Handler: a.serve(get(sources))},
 		{Pattern: "/webhooks/events", Handler: a.serve(get(events))},
 		{Pattern: "/webhooks/events/", Handler: a.serve(one)},
+		{Pattern: "/webhooks/learn/", Handler: a.serve(learn)},
 	}
 }
 
@@ -113,9 +119,9 @@ func fail(status int, err error) error { return caddy.APIError{HTTPStatus: statu
 func failed(err error) error {
 	status := http.StatusServiceUnavailable
 	switch {
-	case errors.Is(err, store.ErrUnknown):
+	case errors.Is(err, store.ErrUnknown), errors.Is(err, gateway.ErrNoSource):
 		status = http.StatusNotFound
-	case errors.Is(err, store.ErrInFlight), errors.Is(err, store.ErrConflict):
+	case errors.Is(err, store.ErrInFlight), errors.Is(err, store.ErrConflict), errors.Is(err, gateway.ErrNoLearner):
 		status = http.StatusConflict
 	case errors.Is(err, store.ErrGone):
 		status = http.StatusGone

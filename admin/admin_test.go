@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -20,12 +21,33 @@ import (
 )
 
 // fake is a gateway whose store is real.
-type fake struct{ s store.Store }
+type fake struct {
+	unlearned
+
+	s store.Store
+}
 
 func (f fake) Store() store.Store { return f.s }
 
+// unlearned is a gateway of which no source learns its secret.
+type unlearned struct{}
+
+func (unlearned) Learn(string, time.Time) (gateway.Learning, error) {
+	return gateway.Learning{}, gateway.ErrNoLearner
+}
+
+func (unlearned) Learning(string, time.Time) (gateway.Learning, error) {
+	return gateway.Learning{}, gateway.ErrNoSource
+}
+
+func (unlearned) Forget(context.Context, string, string) error { return gateway.ErrNoLearner }
+
 // empty is one without sources.
-type empty struct{ s store.Store }
+type empty struct {
+	unlearned
+
+	s store.Store
+}
 
 func (e empty) Store() store.Store { return e.s }
 
@@ -63,7 +85,7 @@ func api(t *testing.T) (API, []store.Receipt) {
 		}
 		receipts = append(receipts, r)
 	}
-	return API{running: func() (Gateway, bool) { return fake{s}, true }}, receipts
+	return API{running: func() (Gateway, bool) { return fake{s: s}, true }}, receipts
 }
 
 // call makes a request to whichever route has the longest matching pattern.

@@ -181,7 +181,7 @@ func (bodiless) Command(context.Context, store.Command) (store.Done, error) {
 func TestAnEventWithoutItsBodyIsShownAndNotReplayed(t *testing.T) {
 	t.Parallel()
 	full, receipts := api(t)
-	a := API{running: func() (Gateway, bool) { return fake{bodiless{storeOf(t, full)}}, true }}
+	a := API{running: func() (Gateway, bool) { return fake{s: bodiless{storeOf(t, full)}}, true }}
 	one := "/webhooks/events/" + receipts[0].ID.String()
 	status, text, _ := call(t, a, "GET", one, "")
 	for _, part := range []string{`"gone":true`, `"headers":{}`, `"body":""`, `"attempts":[]`} {
@@ -201,7 +201,7 @@ func TestEmptyListsAreListsAndNotNull(t *testing.T) {
 	t.Parallel()
 	s := memory.New(memory.Options{})
 	t.Cleanup(func() { _ = s.Close() })
-	a := API{running: func() (Gateway, bool) { return empty{s}, true }}
+	a := API{running: func() (Gateway, bool) { return empty{s: s}, true }}
 	for target, want := range map[string]string{"/webhooks/sources": `{"sources":[]}`, "/webhooks/events": `{"events":[],"next":""}`} {
 		if _, text, h := call(t, a, "GET", target, ""); strings.TrimSpace(text) != want || h.Get("Content-Type") != "application/json" {
 			t.Errorf("%s: %s (%s), want %s", target, text, h.Get("Content-Type"), want)
@@ -224,7 +224,7 @@ func TestTheRecordHasTheAddressWhateverNameIsGiven(t *testing.T) {
 	t.Parallel()
 	full, receipts := api(t)
 	var got string
-	a := API{running: func() (Gateway, bool) { return fake{spy{storeOf(t, full), &got}}, true }}
+	a := API{running: func() (Gateway, bool) { return fake{s: spy{storeOf(t, full), &got}}, true }}
 	for name, want := range map[string]string{
 		"":                       "admin api 192.0.2.1:1234",
 		"cli root@web":           "cli root@web, admin api 192.0.2.1:1234",

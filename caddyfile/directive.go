@@ -33,7 +33,7 @@ func init() {
 //	webhooks [<matcher>] {
 //		name <name>
 //		from <provider> [<secret>...] {
-//			secret <secret>...
+//			secret <secret>... | learn
 //			tolerance <duration>|off
 //			id header|query|json <name>... | body
 //			type header|query|json <name>

@@ -28,8 +28,8 @@ func from(f *handler.From, places map[string]string) dispense.Field {
 			return d.WrapErr(err)
 		}
 		f.Provider, f.Secrets = args[0], args[1:]
-		return dispense.Block(d, "from", dispense.Fields{
-			"secret":    dispense.Placed(places, dispense.Strings(&f.Secrets, "<secret>...")),
+		err := dispense.Block(d, "from", dispense.Fields{
+			"secret":    dispense.Placed(places, dispense.Strings(&f.Secrets, "<secret>... | learn")),
 			"tolerance": dispense.Placed(places, dispense.DurationOrOff(&f.Tolerance, &f.ToleranceOff, "<duration>|off")),
 			"id":        dispense.Many(dispense.Args("header|query|json <name>... | body", 1, dispense.Any, readID(&f.ID))),
 			"type":      dispense.Args("header|query|json <name>", 2, 2, readType(&f.Type)),
@@ -38,6 +38,10 @@ func from(f *handler.From, places map[string]string) dispense.Field {
 
 			dispense.Other: dispense.Placed(places, dispense.Nested("[<value>...]", readOption(&f.Options))),
 		})
+		if err == nil && slices.Equal(f.Secrets, []string{"learn"}) {
+			f.Learn, f.Secrets = true, nil
+		}
+		return err
 	}))
 }
 

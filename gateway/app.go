@@ -141,6 +141,13 @@ func (a *App) all() []*Source {
 	return slices.SortedFunc(maps.Values(a.sources), func(x, y *Source) int { return strings.Compare(x.config.Name, y.config.Name) })
 }
 
+// source gives a source by name; nil if there is none.
+func (a *App) source(name string) *Source {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.sources[name]
+}
+
 // LargestRecord is how large a body and its headers may be together for this
 // store; 0 means any size.
 func (a *App) LargestRecord() int64 {

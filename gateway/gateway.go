@@ -56,6 +56,8 @@ type Gateway struct {
 	mu     sync.Mutex
 	counts map[string]*Counts
 	meters map[event.Destination]*meter
+	// learning has until when sources take a secret from their provider.
+	learning map[string]time.Time
 }
 
 // live is an open store and who delivers from it.

@@ -31,6 +31,8 @@ type SourceConfig struct {
 	// Owner is the handler. The other sources' handlers are given it, to see
 	// whether a request that they have refused is this source's.
 	Owner any
+	// Learns tells that the provider hands its secret over.
+	Learns bool
 }
 
 // elsewhere says where the source was written, if that is known.

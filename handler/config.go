@@ -68,6 +68,11 @@ type From struct {
 	// is visible in the config and loads with a warning.
 	Secrets []string `json:"secrets,omitempty"`
 
+	// Learn takes the secret from the provider, which hands it over when the webhook
+	// is made, within 15 minutes after an operator has said so (`caddy webhooks
+	// learn`), and only while none is known. Secrets must then be empty.
+	Learn bool `json:"learn,omitempty"`
+
 	// Tolerance is how far a signed timestamp may lie from our clock. Default:
 	// the provider's.
 	Tolerance caddy.Duration `json:"tolerance,omitempty"`

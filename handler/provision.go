@@ -132,6 +132,9 @@ func unknownProvider(name string) error {
 
 // provisionVerifier resolves the secrets and sets verification up.
 func (h *Handler) provisionVerifier() error {
+	if err := h.checkLearn(); err != nil {
+		return err
+	}
 	var err error
 	if h.secrets, err = newSecrets(h.From.Secrets); err != nil {
 		return misplaced{"secret", err}
@@ -165,7 +168,7 @@ func (h *Handler) provisionVerifier() error {
 
 func (h *Handler) compile(fixed []verify.Secret) (*verify.Verifier, error) {
 	o := verify.Options{
-		Secrets: fixed, PerRequest: len(h.secrets.perRequest) > 0,
+		Secrets: fixed, PerRequest: len(h.secrets.perRequest) > 0 || h.From.Learn,
 		Tolerance: time.Duration(h.From.Tolerance), Methods: h.From.Methods, Params: h.options, Keys: h.published,
 	}
 	if h.From.ToleranceOff {
@@ -234,6 +237,7 @@ func (h *Handler) register(ctx caddy.Context, config []byte) error {
 	}
 	c := gateway.SourceConfig{
 		Name: h.Name, Provider: h.From.Provider, JSON: config, Place: h.Places["webhooks"], Share: h.MaxBacklog, Owner: h,
+		Learns: h.From.Learn,
 	}
 	server, _ := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	for _, to := range h.To {

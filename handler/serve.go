@@ -70,7 +70,7 @@ func (h *Handler) arrive(r *http.Request) *arrival {
 func (h *Handler) take(w http.ResponseWriter, in *arrival, share *budget) (word string, a verify.Answer, err error) {
 	v := h.verifier.Load()
 	early := v.Precheck(in.r.Method, in.r.Header)
-	if early != nil && !v.Greets(false) {
+	if early != nil && !h.isAsked(v) {
 		return "", a, early
 	}
 	if !h.source.Open() {
@@ -81,8 +81,8 @@ func (h *Handler) take(w http.ResponseWriter, in *arrival, share *budget) (word 
 	}
 	in.unread = false
 	received := h.now()
-	if a, name, err := h.greet(v, in, false); name != "" || err != nil {
-		return name, a, err
+	if a, word, err := h.asked(v, in); word != "" || err != nil {
+		return word, a, err
 	}
 	if early != nil {
 		return "", a, early
@@ -97,6 +97,18 @@ func (h *Handler) take(w http.ResponseWriter, in *arrival, share *budget) (word 
 		return "", a, err
 	}
 	return in.receipt.Result.String(), h.success, nil
+}
+
+// isAsked tells whether the provider asks anything before it proves itself.
+func (h *Handler) isAsked(v *verify.Verifier) bool { return h.From.Learn || v.Greets(false) }
+
+// asked answers what the provider asks before it proves itself.
+func (h *Handler) asked(v *verify.Verifier, in *arrival) (verify.Answer, string, error) {
+	a, word, err := h.learn(v, in)
+	if word != "" || err != nil {
+		return a, word, err
+	}
+	return h.greet(v, in, false)
 }
 
 // greet answers a handshake; the word is empty if the request is none.
@@ -155,8 +167,10 @@ func (h *Handler) prove(v *verify.Verifier, in *arrival) error {
 			v = fresh
 		}
 	}
-	own := h.secrets.own(in.repl)
-	var err error
+	own, err := h.own(in)
+	if err != nil {
+		return err
+	}
 	in.verdict, err = v.Verify(&in.checked, now, own...)
 	if !errors.Is(err, verify.ErrMismatch) {
 		return err
@@ -194,7 +208,7 @@ func (h *Handler) renew(now time.Time) *verify.Verifier {
 func (h *Handler) store(in *arrival, received time.Time) error {
 	message := dedup.Message{Header: in.r.Header, Query: in.checked.Query, Body: in.checked.Body}
 	scope := []string{h.Name}
-	if in.verdict.Secret >= len(h.secrets.texts) {
+	if in.verdict.Secret >= len(h.secrets.texts) && !h.From.Learn {
 		scope = append(scope, in.verdict.Digest) // a tenant's own secret: tenants cannot claim each other's IDs
 	}
 	id, named := dedup.Identify(scope, h.ids, message)

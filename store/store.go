@@ -25,6 +25,7 @@ type Store interface {
 	Queue
 	Commander
 	Reader
+	Learner
 	// Stats tells where everything stands. It is cheap: no disk is read.
 	Stats() Stats
 	// SetLimits changes the limits at once. What the store already holds stays;
@@ -258,6 +259,20 @@ type Commander interface {
 	// if nothing changed.
 	Command(ctx context.Context, c Command) (Done, error)
 }
+
+// Learner keeps the secrets that providers hand over at run time.
+type Learner interface {
+	// Learn keeps a source's secret, durably before it returns; an empty one
+	// forgets what was known. who is for the record. At most MaxLearned bytes.
+	//
+	// Errors: ErrConflict (another one is known), ErrTooLarge, ErrUnavailable, ErrClosed.
+	Learn(ctx context.Context, source, secret, who string) error
+	// Learned gives a source's secret; empty if none is known.
+	Learned(source string) string
+}
+
+// MaxLearned is the longest secret that a store keeps, in bytes.
+const MaxLearned = 1024
 
 // Reader shows what is stored. It may lag behind a write by a moment.
 type Reader interface {

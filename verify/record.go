@@ -33,6 +33,8 @@ type Record struct {
 	Unnamed string `yaml:"unnamed"`
 	// Handshakes are the questions that the provider asks.
 	Handshakes []Handshake `yaml:"handshakes"`
+	// Learn says how the provider hands its secret over.
+	Learn *Learn `yaml:"learn"`
 	// Success is the answer to an accepted event. Default: 200, empty.
 	Success *Answer `yaml:"success"`
 	// Uncovered says in words what of an event the signature does not protect;
@@ -169,6 +171,18 @@ func (h *Handshake) signs() (pattern string, ok bool) {
 		return "", false
 	}
 	return strings.CutPrefix(h.Query[name], "~")
+}
+
+// Learn is a request with which a provider hands its secret over.
+type Learn struct {
+	// Header or JSON is where the secret stands, and Pattern a regular expression
+	// for all of it.
+	Header  string `yaml:"header"`
+	JSON    string `yaml:"json"`
+	Pattern string `yaml:"pattern"`
+	// Show tells that a person has to confirm the secret at the provider.
+	Show   bool   `yaml:"show"`
+	Answer Answer `yaml:"answer"`
 }
 
 // Answer is what is sent back: Body as it stands, or Echo, a template with the

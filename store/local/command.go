@@ -30,7 +30,7 @@ var kindOf = map[store.Action]byte{
 }
 
 func (s *Store) command(ctx context.Context, c store.Command) (store.Done, error) {
-	a := action{kind: kindOf[c.Action], at: s.o.Now(), who: limit(c.Who, 256)}
+	a := action{kind: kindOf[c.Action], at: s.o.Now(), who: limit(c.Who)}
 	if c.Action == store.Move {
 		to, err := s.destination(ctx, c.Target)
 		if err != nil {
@@ -182,7 +182,7 @@ func (s *Store) pause(ctx context.Context, c store.Command) (store.Done, error) 
 			w.byte(kind)
 			w.uint(d.number)
 			w.time(at)
-			w.string(limit(c.Who, 256))
+			w.string(limit(c.Who))
 		},
 		apply: func(st journal.Stamp) (done store.Done, _ error) {
 			if paused := kind == kindPause; d.paused != paused {
@@ -197,9 +197,7 @@ func (s *Store) pause(ctx context.Context, c store.Command) (store.Done, error) 
 }
 
 // limit cuts a stranger's string to what a record has room for.
-func limit(v string, n int) string {
-	if len(v) > n {
-		return v[:n]
-	}
-	return v
-}
+func limit(v string) string { return v[:min(len(v), maxStranger)] }
+
+// maxStranger is what a record has room for of a stranger's string, in bytes.
+const maxStranger = 256

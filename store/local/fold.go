@@ -68,6 +68,7 @@ var folds = map[byte]func(*Store, journal.Stamp, *reader) error{
 	kindDestination: (*Store).foldDestinationBytes,
 	kindCopy:        func(s *Store, st journal.Stamp, r *reader) error { return s.foldCopyBytes(st, r, true) },
 	kindState:       func(s *Store, st journal.Stamp, r *reader) error { return s.foldCopyBytes(st, r, false) },
+	kindLearn:       (*Store).foldLearnBytes,
 	kindHistory: func(s *Store, st journal.Stamp, r *reader) error {
 		return s.foldDelivery(st, r.uint(), r.uint(), nil, func(_ *row, d *delivery) { d.addAttempt(st.Pos) })
 	},

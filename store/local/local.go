@@ -121,8 +121,10 @@ type Store struct {
 	// frozen has the events that are just being copied forward.
 	frozen map[uint64]chan struct{}
 
-	dests    map[uint64]*destination
-	byName   map[event.Destination]*destination
+	dests  map[uint64]*destination
+	byName map[event.Destination]*destination
+	// learned are the secrets that providers handed over, by source.
+	learned  map[string]string
 	nextDest uint64
 	naming   sync.Mutex // one new destination at a time
 

@@ -37,6 +37,8 @@ const (
 	kindState
 	// kindHistory is an attempt copied forward.
 	kindHistory
+	// kindLearn is a secret that a provider handed over, or that is forgotten.
+	kindLearn
 )
 
 // owed is one destination in an accept record.

@@ -243,6 +243,11 @@ func (s *Store) head() []byte {
 		w.string(d.Name)
 		w.bool(d.paused)
 	}
+	w.uint(uint64(len(s.learned)))
+	for source, secret := range s.learned {
+		w.string(source)
+		w.string(secret)
+	}
 	return w.b
 }
 
@@ -266,7 +271,7 @@ func (s *Store) foldHead(_ journal.Stamp, r *reader) error {
 		}
 		s.dests[number].paused = paused
 	}
-	return nil
+	return s.foldLearned(r)
 }
 
 func (s *Store) journalOptions() journal.Options {

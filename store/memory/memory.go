@@ -52,6 +52,7 @@ type Store struct {
 	records []*record
 	claims  map[[32]byte]claim
 	dests   map[event.Destination]*destination
+	learned map[string]string
 	// backlog counts each source's bodies that some delivery keeps alive.
 	backlog      map[string]int64
 	backlogTotal int64

@@ -3,6 +3,7 @@ package storetest
 import (
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/caddy-webhooks/caddy-webhooks/event"
 	"github.com/caddy-webhooks/caddy-webhooks/store"
@@ -22,6 +23,7 @@ var commandCases = []testcase{
 	{name: "a delivery can be moved to another source", run: movedAbroad},
 	{name: "a repeat does not revive what an operator discarded", run: discardStands},
 	{name: "a filtered event is kept and due nowhere", run: filtered},
+	{name: "a learned secret is kept over a reopening, and the first one counts", run: learned},
 }
 
 // deferDiscard discards a delivery in flight and gives its lease.
@@ -251,4 +253,37 @@ func filtered(r *rig) {
 	r.expect(a, store.Revived, receipt.ID)
 	r.nothing(dest("one"))
 	r.through(receipt.ID, "two", event.Delivered)
+}
+
+func learned(r *rig) {
+	learn := func(source, secret string) error { return r.s.Learn(r.Context(), source, secret, "tester") }
+	if got := r.s.Learned("shop"); got != "" {
+		r.Errorf("before anything was learned: %q", got)
+	}
+	for _, step := range []struct {
+		source, secret string
+		want           error
+		known          string
+	}{
+		{"shop", "one", nil, "one"},
+		{"shop", "one", nil, "one"},
+		{"shop", "two", store.ErrConflict, "one"},
+		{"blog", "two", nil, "one"},
+		{"shop", strings.Repeat("x", store.MaxLearned+1), store.ErrTooLarge, "one"},
+		{"shop", "", nil, ""},
+		{"shop", strings.Repeat("y", store.MaxLearned), nil, strings.Repeat("y", store.MaxLearned)},
+	} {
+		if err := learn(step.source, step.secret); !errors.Is(err, step.want) {
+			r.Errorf("learning %.10q for %s: %v, want %v", step.secret, step.source, err, step.want)
+		}
+		if r.h.Reopen != nil {
+			r.reopen()
+		}
+		if got := r.s.Learned("shop"); got != step.known {
+			r.Errorf("after %.10q for %s: %.10q is known, want %.10q", step.secret, step.source, got, step.known)
+		}
+	}
+	if got := r.s.Learned("blog"); got != "two" {
+		r.Errorf("of the other source %q is known", got)
+	}
 }
