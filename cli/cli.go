@@ -34,7 +34,7 @@ const long = `
 Shows what the webhook gateway of the running Caddy has stored, sends events
 again or gives them up, and sends test webhooks as a provider would.
 
-All commands but send and providers talk to the admin endpoint of the running
+All commands but send, verify and providers talk to the admin endpoint of the running
 Caddy. Its address is taken from --address, else from the configuration that
 --config names, else it is the default.
 
@@ -48,7 +48,7 @@ func build(cmd *cobra.Command) {
 	cmd.PersistentFlags().StringP("adapter", "a", "", "Name of the config adapter")
 	cmd.PersistentFlags().BoolP("json", "", false, "Print JSON, as the API answers it")
 	cmd.AddCommand(sourcesCommand(), eventsCommand(), showCommand(), replayCommand(), discardCommand(), learnCommand(),
-		sendCommand(), providersCommand())
+		sendCommand(), verifyCommand(), providersCommand())
 	// Without this a mistyped command shows the help and ends well, which a
 	// script takes for done.
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

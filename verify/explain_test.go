@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -680,5 +681,18 @@ func TestADiagnosisAsksAProvidersServerForNoMoreThanTheVerificationDid(t *testin
 	}.check(t)
 	if ring.asked != 0 {
 		t.Errorf("another source's server was asked %d times", ring.asked)
+	}
+}
+
+func TestTheDocsExplainEveryReason(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../docs/troubleshooting.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, reason := range verify.Reasons() {
+		if !strings.Contains(string(text), "`"+reason+"`") {
+			t.Errorf("%s is not explained", reason)
+		}
 	}
 }

@@ -18,7 +18,7 @@ type part struct{ value, words string }
 func (x *inquiry) addresses() iter.Seq[guess] {
 	return func(yield func(guess) bool) {
 		u, err := url.Parse(x.Request.URL)
-		if err != nil || u.Host == "" || !x.v.signsURL() {
+		if err != nil || u.Host == "" || !x.v.SignsURL() {
 			return
 		}
 		h := x.Request.Header
@@ -34,8 +34,8 @@ func (x *inquiry) addresses() iter.Seq[guess] {
 	}
 }
 
-// signsURL tells whether the address has a part in what is signed.
-func (v *Verifier) signsURL() bool {
+// SignsURL tells whether the public address has a part in what is signed.
+func (v *Verifier) SignsURL() bool {
 	return v.signs("url", "uri", "path") || slices.ContainsFunc(v.schemes, func(s *scheme) bool {
 		for _, template := range s.Claims {
 			if strings.Contains(template, "{url}") {

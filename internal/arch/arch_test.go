@@ -74,8 +74,8 @@ var law = map[string]room{
 	},
 	"admin/ui": {why: "the pages and their handler; they speak HTTP to the routes like everybody else", caddy: true},
 	"cli": {
-		why: "subcommands; signs and verifies on its own, everything else over HTTP", caddy: true,
-		from: []string{"verify", "verify/providers", "admin/ui"},
+		why: "subcommands; signs, verifies and names on its own, everything else over HTTP", caddy: true,
+		from: []string{"verify", "verify/keys", "verify/providers", "dedup", "admin/ui"},
 	},
 	"caddyfile": {
 		why: "fills the JSON structs of handler and app; knows the providers' names", caddy: true,
