@@ -36,6 +36,21 @@ type load struct {
 // hammer sends events over conns connections, each as fast as the answers
 // come, for span or until limit have been sent.
 func hammer(addr string, conns int, span time.Duration, limit int64) (load, error) {
+	return hammerWith(good, addr, conns, span, limit)
+}
+
+// kind is what is sent, and how it has to be answered.
+type kind struct {
+	secret string
+	status byte // first digit
+}
+
+var (
+	good = kind{secret, '2'}
+	bad  = kind{"wrong-secret", '4'}
+)
+
+func hammerWith(k kind, addr string, conns int, span time.Duration, limit int64) (load, error) {
 	var left atomic.Int64
 	left.Store(limit)
 	stop := time.Now().Add(span)
@@ -45,7 +60,7 @@ func hammer(addr string, conns int, span time.Duration, limit int64) (load, erro
 	began := time.Now()
 	for i := range conns {
 		wg.Go(func() {
-			took[i], errs[i] = drive(addr, func() bool {
+			took[i], errs[i] = drive(k, addr, func() bool {
 				return (limit == 0 || left.Add(-1) >= 0) && time.Now().Before(stop)
 			})
 		})
@@ -75,14 +90,14 @@ func (l load) sum() load {
 }
 
 // drive is one connection.
-func drive(addr string, more func() bool) ([]time.Duration, error) {
+func drive(k kind, addr string, more func() bool) ([]time.Duration, error) {
 	c, err := net.Dial("tcp", addr)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = c.Close() }()
 	r := bufio.NewReader(c)
-	mac := hmac.New(sha256.New, []byte(secret))
+	mac := hmac.New(sha256.New, []byte(k.secret))
 	var took []time.Duration
 	var request []byte
 	for more() {
@@ -91,7 +106,7 @@ func drive(addr string, more func() bool) ([]time.Duration, error) {
 		if _, err := c.Write(request); err != nil {
 			return took, err
 		}
-		if err := readAnswer(r); err != nil {
+		if err := readAnswer(r, k.status); err != nil {
 			return took, err
 		}
 		took = append(took, time.Since(began))
@@ -124,13 +139,13 @@ func appendRequest(b []byte, host string, mac hasher) []byte {
 // benchRun keeps the IDs of two runs over one directory apart.
 var benchRun = time.Now().UnixNano()
 
-// readAnswer reads one answer, and insists on 2xx.
-func readAnswer(r *bufio.Reader) error {
+// readAnswer reads one answer, and insists on its status.
+func readAnswer(r *bufio.Reader, want byte) error {
 	status, err := r.ReadSlice('\n')
 	if err != nil {
 		return err
 	}
-	if len(status) < 12 || status[9] != '2' {
+	if len(status) < 12 || status[9] != want {
 		return fmt.Errorf("answered %q", bytes.TrimSpace(status))
 	}
 	length := 0

@@ -109,10 +109,14 @@ func acceptRows(p plan, w *world, conns int) error {
 
 // inTurn hammers the named sites, each for span in all.
 func (w *world) inTurn(names []string, conns int, span time.Duration) ([]load, error) {
+	return w.inTurnWith(good, names, conns, span)
+}
+
+func (w *world) inTurnWith(k kind, names []string, conns int, span time.Duration) ([]load, error) {
 	loads := make([]load, len(names))
 	for range rounds {
 		for i, name := range names {
-			l, err := hammer(w.addrs[name], conns, span/rounds, 0)
+			l, err := hammerWith(k, w.addrs[name], conns, span/rounds, 0)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", name, err)
 			}

@@ -94,7 +94,7 @@ var law = map[string]room{
 	},
 	"bench": {
 		why: "measures the whole from outside, and its parts", caddy: true, badger: true,
-		from: []string{".", "event", "store", "store/local", "store/local/journal", "dedup", "verify", "verify/providers"},
+		from: []string{".", "event", "store", "store/local", "store/local/journal", "dedup", "verify", "verify/providers", "verify/verifytest"},
 	},
 }
 
