@@ -177,6 +177,13 @@ func (s *scheme) checkOne(r *Request, now time.Time, keys []key) (Verdict, error
 
 // checkSignature checks the sets of signatures of a request; one is enough.
 func (s *scheme) checkSignature(r *Request, now time.Time, keys []key) (Verdict, error) {
+	if s.single() {
+		value, err := s.text(r)
+		if err != nil {
+			return Verdict{}, err
+		}
+		return s.checkValue(r, value, now, keys)
+	}
 	values, err := s.values(r)
 	if err != nil {
 		return Verdict{}, err
@@ -191,11 +198,13 @@ func (s *scheme) checkSignature(r *Request, now time.Time, keys []key) (Verdict,
 }
 
 func (s *scheme) checkValue(r *Request, value string, now time.Time, keys []key) (Verdict, error) {
-	signatures, st, err := s.parse(r, value)
+	sc := newScratch()
+	defer sc.free()
+	st, err := s.parseInto(sc, r, value)
 	if err != nil {
 		return Verdict{}, err
 	}
-	k, ok := s.match(r, st, signatures, keys)
+	k, ok := s.match(sc, r, st, keys)
 	if !ok {
 		return Verdict{}, ErrMismatch
 	}
@@ -249,28 +258,27 @@ func (s *scheme) fresh(at, now time.Time) error {
 }
 
 // match finds the key that one of the signatures was made with.
-func (s *scheme) match(r *Request, st stamps, signatures [][]byte, keys []key) (key, bool) {
+func (s *scheme) match(sc *scratch, r *Request, st stamps, keys []key) (key, bool) {
 	if s.asymmetric() {
-		return s.matchPublic(r, st, signatures, keys)
+		return s.matchPublic(r, st, sc.signatures, keys)
 	}
 	if !s.URLVariants {
-		return s.matchMAC(r, st, signatures, keys)
+		return s.matchMAC(sc, r, st, keys)
 	}
 	for _, u := range urlVariants(r.URL) {
 		one := *r
 		one.URL = u
-		if k, ok := s.matchMAC(&one, st, signatures, keys); ok {
+		if k, ok := s.matchMAC(sc, &one, st, keys); ok {
 			return k, true
 		}
 	}
 	return key{}, false
 }
 
-func (s *scheme) matchMAC(r *Request, st stamps, signatures [][]byte, keys []key) (key, bool) {
-	var room [64]byte
+func (s *scheme) matchMAC(sc *scratch, r *Request, st stamps, keys []key) (key, bool) {
 	for _, k := range keys {
-		sum := s.mac(k, r, st, room[:0])
-		for _, sig := range signatures {
+		sum := s.mac(k, r, st, sc.sum[:0])
+		for _, sig := range sc.signatures {
 			if hmac.Equal(sum, sig) {
 				return k, true
 			}

@@ -151,6 +151,7 @@ func (s Scheme) with(o Options, used map[string]bool) (Scheme, error) {
 // compile derives the keys of the secrets that are meant for this scheme.
 func (s Scheme) compile(secrets []Secret) (*scheme, error) {
 	c := &scheme{Scheme: s}
+	c.Header, c.TimeHeader, c.IDHeader = canonical(s.Header), canonical(s.TimeHeader), canonical(s.IDHeader)
 	if err := s.validate(); err != nil {
 		return nil, err
 	}

@@ -25,10 +25,15 @@ const (
 	maxSignatures = 16
 )
 
-// first gives the value of the first of several headers that is there.
+// first gives the value of the first of several headers that is there; their
+// names are canonical.
 func first(h http.Header, names []string) (string, bool) {
 	for _, n := range names {
-		if vs := h[http.CanonicalHeaderKey(n)]; len(vs) > 0 {
+		switch vs := h[n]; len(vs) {
+		case 0:
+		case 1:
+			return vs[0], true
+		default:
 			return strings.Join(vs, ","), true
 		}
 	}
@@ -83,6 +88,9 @@ func (s *scheme) place() string {
 	return "header " + strings.Join(s.Header, " or ")
 }
 
+// single tells whether there is one text that holds signatures.
+func (s *scheme) single() bool { return !s.AllHeaders && s.Sets == "" }
+
 // values gives the texts that hold signatures, each with all that it names.
 func (s *scheme) values(r *Request) ([]string, error) {
 	var values []string
@@ -109,31 +117,42 @@ func (s *scheme) values(r *Request) ([]string, error) {
 
 // parse takes the signatures and the timestamp out of a request.
 func (s *scheme) parse(r *Request, value string) (signatures [][]byte, st stamps, err error) {
+	sc := new(scratch)
+	st, err = s.parseInto(sc, r, value)
+	return sc.signatures, st, err
+}
+
+// parseInto is parse with working memory of the caller's.
+func (s *scheme) parseInto(sc *scratch, r *Request, value string) (st stamps, err error) {
 	if len(value) > maxSignature {
-		return nil, st, fmt.Errorf("%w: %s has %d bytes", ErrFormat, s.place(), len(value))
+		return st, fmt.Errorf("%w: %s has %d bytes", ErrFormat, s.place(), len(value))
 	}
 	for name, want := range s.Require {
 		if r.Header.Get(name) != want {
-			return nil, st, fmt.Errorf("%w: header %s is not %q", ErrFormat, name, want)
+			return st, fmt.Errorf("%w: header %s is not %q", ErrFormat, name, want)
 		}
 	}
 	st.ts, st.options = s.timestamp(r), s.options
 	st.id, _ = first(r.Header, s.IDHeader)
-	parts := s.split(value)
-	if s.TimeFirst {
-		st.ts, parts = strings.TrimSpace(parts[0]), parts[1:]
+	if s.List == " " && strings.Contains(value, ",v") {
+		value = commaJoined.ReplaceAllString(value, " $1")
 	}
-	for _, part := range parts {
-		if text, ok := s.part(strings.TrimSpace(part), &st); ok {
-			if b, err := s.decode(text); err == nil && len(b) > 0 && len(signatures) < maxSignatures {
-				signatures = append(signatures, b)
-			}
+	first := s.TimeFirst
+	for item, more := "", true; more; {
+		item, value, more = s.next(value)
+		item = strings.TrimSpace(item)
+		if first {
+			st.ts, first = item, false
+			continue
+		}
+		if text, ok := s.part(item, &st); ok {
+			sc.add(s.Encoding, text)
 		}
 	}
-	if len(signatures) == 0 {
-		return nil, st, fmt.Errorf("%w: %s holds no signature that can be read", ErrFormat, s.place())
+	if len(sc.signatures) == 0 {
+		return st, fmt.Errorf("%w: %s holds no signature that can be read", ErrFormat, s.place())
 	}
-	return signatures, st, s.complete(r, st)
+	return st, s.complete(r, st)
 }
 
 // commaJoined finds a comma that stands in place of the space between two
@@ -141,15 +160,20 @@ func (s *scheme) parse(r *Request, value string) (signatures [][]byte, st stamps
 // must follow, since a base64 signature may begin with v too.
 var commaJoined = regexp.MustCompile(`,(v[0-9]+a?,)`)
 
-// split takes the items of a header apart.
-func (s *scheme) split(value string) []string {
+// next takes the first item off a header's value; more tells that there may be
+// others.
+func (s *scheme) next(value string) (item, rest string, more bool) {
 	switch s.List {
 	case "":
-		return []string{value}
+		return value, "", false
 	case " ":
-		return strings.Fields(commaJoined.ReplaceAllString(value, " $1"))
+		value = strings.TrimLeft(value, " \t")
+		if i := strings.IndexAny(value, " \t"); i >= 0 {
+			return value[:i], value[i:], true
+		}
+		return value, "", false
 	}
-	return strings.Split(value, s.List)
+	return strings.Cut(value, s.List)
 }
 
 // part takes one item of the list: a signature, or the timestamp into st.
@@ -246,16 +270,6 @@ func (s *scheme) timestamp(r *Request) string {
 		return gjson.GetBytes(r.Body, s.TimeJSON).String()
 	}
 	return ""
-}
-
-func (s *scheme) decode(text string) ([]byte, error) {
-	switch s.Encoding {
-	case "base64":
-		return base64.StdEncoding.DecodeString(text)
-	case "base64url":
-		return base64.RawURLEncoding.DecodeString(strings.TrimRight(text, "="))
-	}
-	return hex.DecodeString(text)
 }
 
 func (s *scheme) encode(b []byte) string {
