@@ -84,14 +84,24 @@ func (h *Handler) refusal(in *arrival, err error) verify.Refusal {
 	r.Header = r.Header.Clone()
 	f := verify.Refusal{
 		Request: &r, Err: err, Now: h.now(),
-		Own: h.secrets.own(in.repl), Former: h.former.list(h.now()),
+		Former: h.former.list(h.now()),
 	}
+	f.Own, _ = h.own(in) // what is not known yet cannot be tried
 	for _, owner := range h.source.Others() {
 		if other, ok := owner.(*Handler); ok {
-			f.Others = append(f.Others, verify.Peer{Name: other.Name, Verifier: other.verifier.Load(), URL: other.From.URL})
+			f.Others = append(f.Others, other.peer())
 		}
 	}
 	return f
+}
+
+// peer is the source as the diagnoses of others see it.
+func (h *Handler) peer() verify.Peer {
+	p := verify.Peer{Name: h.Name, Verifier: h.verifier.Load(), URL: h.From.URL}
+	if h.From.Learn && h.source.Learned() != "" {
+		p.Learned = []verify.Secret{verify.NewSecret(h.source.Learned())}
+	}
+	return p
 }
 
 const (

@@ -70,7 +70,11 @@ type Peer struct {
 	Verifier *Verifier
 	// URL is the public one of its configuration; empty: as received.
 	URL string
+	// Learned are secrets besides those that it is configured with.
+	Learned []Secret
 }
+
+func (p Peer) secrets() []Secret { return slices.Concat(p.Verifier.secrets, p.Learned) }
 
 const (
 	// mostTries and mostWork bound one diagnosis: the verifications, and the bytes
@@ -117,7 +121,10 @@ func (x *inquiry) diagnose() Diagnosis {
 	case errors.Is(x.Err, ErrMethod):
 		return x.plain("the source takes " + strings.Join(x.v.methods, ", "))
 	case errors.Is(x.Err, ErrNoSecret):
-		return x.plain("the placeholder of its secret gives nothing that can be used here")
+		if x.Err == ErrNoSecret { //nolint:errorlint // one that is wrapped says more itself
+			return x.plain("the placeholder of its secret gives nothing here")
+		}
+		return x.plain("")
 	case !errors.Is(x.Err, ErrMismatch):
 		return x.plain("")
 	}
@@ -275,7 +282,7 @@ func (x *inquiry) former() iter.Seq[guess] {
 		for _, p := range x.Former {
 			text := fmt.Sprintf("this is the secret that was in use until %s: the provider signs with it still; "+
 				"configure both until it has changed", p.Name)
-			if !yield(guess{p.Verifier.asked(nil), x.Request.at(p.URL), ReasonSecretRotated, text}) {
+			if !yield(guess{p.whole(), x.Request.at(p.URL), ReasonSecretRotated, text}) {
 				return
 			}
 		}
@@ -288,7 +295,7 @@ func (x *inquiry) others() iter.Seq[guess] {
 	return func(yield func(guess) bool) {
 		for _, p := range x.near() {
 			text := "this is the secret of source " + p.Name
-			mixed := x.v.rekeyed(func(s *scheme) []key { return s.keysOf(p.Verifier.secrets) })
+			mixed := x.v.rekeyed(func(s *scheme) []key { return s.keysOf(p.secrets()) })
 			if mixed != nil && !yield(guess{mixed, x.Request, ReasonOtherSource, text + ": are two secrets mixed up, or two addresses?"}) {
 				return
 			}
@@ -296,11 +303,20 @@ func (x *inquiry) others() iter.Seq[guess] {
 				continue
 			}
 			text = fmt.Sprintf("this is for source %s (%s): it has come to the wrong address", p.Name, p.Verifier.record.Name)
-			if !yield(guess{p.Verifier.asked(nil), x.Request.at(p.URL), ReasonOtherSource, text}) {
+			if !yield(guess{p.whole(), x.Request.at(p.URL), ReasonOtherSource, text}) {
 				return
 			}
 		}
 	}
+}
+
+// whole is the peer's own verifier with all of its secrets, which asks nobody.
+func (p Peer) whole() *Verifier {
+	v := p.Verifier.asked(nil)
+	for _, s := range v.schemes {
+		s.keys = slices.Concat(s.keys, s.keysOf(p.Learned))
+	}
+	return v
 }
 
 // mostPeers bounds the other sources that are tried.
@@ -309,7 +325,7 @@ const mostPeers = 24
 // near are the other sources that are tried, those of the same provider first.
 // One without a secret would take everything, and tells nothing.
 func (x *inquiry) near() []Peer {
-	peers := slices.DeleteFunc(slices.Clone(x.Others), func(p Peer) bool { return len(p.Verifier.secrets) == 0 })
+	peers := slices.DeleteFunc(slices.Clone(x.Others), func(p Peer) bool { return len(p.secrets()) == 0 })
 	slices.SortStableFunc(peers, func(a, b Peer) int { return x.distance(a) - x.distance(b) })
 	return peers[:min(len(peers), mostPeers)]
 }

@@ -276,6 +276,7 @@ func TestASecretOfAnotherSourceAndAFormerOneAreRecognised(t *testing.T) {
 		{Name: "open", Verifier: open},
 		{Name: "code", Verifier: verifier(t, "github", verify.Options{}, "sesame")},
 		{Name: "shop", Verifier: verifier(t, "stripe", verify.Options{}, "whsec_of_shop")},
+		{Name: "desk", Verifier: verifier(t, "github", verify.Options{PerRequest: true}), Learned: []verify.Secret{verify.NewSecret("learned")}},
 		{Name: "till", Verifier: verifier(t, "square", verify.Options{}, "sq"), URL: "https://till.example/square"},
 	}
 	till := ask("{}")
@@ -283,6 +284,10 @@ func TestASecretOfAnotherSourceAndAFormerOneAreRecognised(t *testing.T) {
 	for _, a := range []accident{
 		{name: "same provider", sender: peers[2].Verifier, sent: ask("{}"), words: "this is the secret of source shop: are two secrets mixed up"},
 		{name: "mixed up", sender: verifier(t, "stripe", verify.Options{}, "sesame"), sent: ask("{}"), words: "this is the secret of source code"},
+		{name: "learned", sender: verifier(t, "stripe", verify.Options{}, "learned"), sent: ask("{}"), words: "this is the secret of source desk"},
+		{name: "learned, its own", sender: verifier(t, "github", verify.Options{}, "learned"), sent: ask("{}"), onWay: func(r *verify.Request) {
+			r.Header.Set("Stripe-Signature", "t=1,v1="+strings.Repeat("0", 64))
+		}, words: "this is for source desk (github)"},
 	} {
 		a.here, a.others, a.reason = stripe, peers, verify.ReasonOtherSource
 		a.check(t)
