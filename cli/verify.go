@@ -296,6 +296,9 @@ func (c *checking) run() error {
 		}
 		d := c.verifier.Explain(verify.Refusal{Request: c.request, Err: err, Now: c.at})
 		c.result.Reason, c.result.Explanation = d.Reason, d.Words
+		if d.Reason == verify.ReasonBodyChanged {
+			c.note("it may have been the capture that changed the body: editors, terminals and tools do, too")
+		}
 		if err := c.print(); err != nil {
 			return err
 		}

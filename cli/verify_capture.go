@@ -258,7 +258,7 @@ func (c *captured) framed(rest []byte) error {
 		return fmt.Errorf("reading the HTTP request: %q is no Content-Length", cut(said, 80))
 	case n < len(rest):
 		c.body = rest[:n]
-		c.notes = append(c.notes, fmt.Sprintf("Content-Length is %d: the %d bytes behind, such as an editor's newline, are left out", n, len(rest)-n))
+		c.notes = append(c.notes, fmt.Sprintf("Content-Length is %d: what the capture has more, such as an editor's newline, is left out", n))
 	case n > len(rest):
 		c.notes = append(c.notes, fmt.Sprintf("Content-Length is %d, and the capture holds %d bytes: it has lost some, such as the CR of line ends", n, len(rest)))
 	}

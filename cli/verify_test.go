@@ -151,7 +151,7 @@ func TestACapturedRequestOfAnyShapeVerifies(t *testing.T) {
 			{"name": "token", "value": "x"}, {"name": "command", "value": "/go"}, {"name": "text", "value": "a b"},
 		}}), []string{"the body was written anew of them"}},
 		"HTTP":            {"github", "s3cret", asHTTP(github, "\r\n"), []string{"HTTP request, 15 bytes", "d-1"}},
-		"HTTP, edited":    {"github", "s3cret", asHTTP(github, "\n") + "\n", []string{"the 1 bytes behind, such as an editor's newline, are left out"}},
+		"HTTP, edited":    {"github", "s3cret", asHTTP(github, "\n") + "\n", []string{"what the capture has more, such as an editor's newline, is left out"}},
 		"HTTP, binary":    {"github", "s3cret", asHTTP(binary, "\r\n"), []string{"d-2"}},
 		"HTTP, chunked":   {"github", "s3cret", chunked(asHTTP(github, "\r\n"), string(github.Body)), []string{"d-1"}},
 		"HTTP of svix":    {"svix", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", asHTTP(svix, "\r\n"), []string{"id         msg_1"}},
@@ -236,6 +236,9 @@ func TestARefusedRequestIsExplainedAndNothingSecretIsPrinted(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 		has(t, out, "refused: "+c.reason+"\n", c.words)
+		if noted := strings.Contains(out, "it may have been the capture"); noted != (c.reason == "body_changed") {
+			t.Errorf("%s: noted %v:\n%s", name, noted, out)
+		}
 		out, _, err = caddyReading(t, c.capture, append([]string{"verify", "--json"}, c.args...)...)
 		var v result
 		if json.Unmarshal([]byte(out), &v) != nil || err == nil || v.Verified || v.Reason != c.reason || !strings.Contains(v.Explanation, c.words) {

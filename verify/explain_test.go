@@ -102,7 +102,7 @@ func TestABodyThatWasChangedOnItsWayIsRecognised(t *testing.T) {
 		{github, "\ufeff{}", `{}`, "with a byte order mark"},
 		{github, "{\r\n\"a\":1\r\n}", "{\n\"a\":1\n}", "with CRLF for each newline"},
 		{github, "{\n\"a\":1\n}", "{\r\n\"a\":1\r\n}", "with newlines for each CRLF"},
-		{github, `{"b":1.50,"a":["x",{}],"c":{"d":null}}`, `{ "b" : 1.50, "a":["x", { }], "c":{"d":null} }`, "with its JSON written compactly"},
+		{github, `{"b":1.50,"a":["x",{}],"c":{"d":null}}`, `{ "b" : 1.50, "a":["x", { }], "c":{"d":null} }`, "with its JSON written compactly: something"},
 		{github, `{"u":"https:\/\/x\/","n":"Z\u00fcrich \ud83d\ude00"}`, `{"u":"https://x/","n":"Zürich 😀"}`, "as PHP does"},
 		{github, `{"u":"https:\/\/x\/","n":"Zürich"}`, `{"u":"https://x/","n":"Zürich"}`, "compactly, slashes escaped"},
 		{github, `{"n":"Z\u00fcrich/"}`, `{"n":"Zürich/"}`, "compactly, all but ASCII escaped"},
@@ -440,7 +440,7 @@ func TestWhatCannotBeProvenIsHintedAt(t *testing.T) {
 	adyen := v("adyen-platform", strings.Repeat("0a", 32))
 	for _, a := range []accident{
 		{name: "test", sender: v("stripe", "whsec_t"), here: v("stripe", "whsec_l"), sent: ask(`{"livemode":false}`), reason: verify.ReasonTestMode, words: "the event is of test mode (livemode is false), which has its own secret: is the configured one of live mode?"},
-		{name: "live", sender: v("stripe", "whsec_l"), here: v("stripe", "whsec_t"), sent: ask(`{"livemode":true}`), reason: verify.ReasonTestMode, words: "the event is of live mode (livemode is true)"},
+		{name: "live", sender: v("stripe", "whsec_l"), here: v("stripe", "whsec_t"), sent: ask(`{"livemode":true}`), reason: verify.ReasonMismatch, words: "the event is of live mode (livemode is true)"},
 		{name: "header", sender: v("square", "t"), here: v("square", "l"), sent: sandbox(), reason: verify.ReasonTestMode, words: "(header Square-Environment is Sandbox)"},
 		{name: "second path", sender: v("lemonsqueezy", "t"), here: v("lemonsqueezy", "l"), sent: ask(`{"data":{"attributes":{"test_mode":true}}}`), reason: verify.ReasonTestMode, words: "of test mode (data.attributes.test_mode is true)"},
 		{name: "modern treasury", sender: v("modern-treasury", "t"), here: v("modern-treasury", "l"), sent: ask(`{"data":{"live_mode":false}}`), reason: verify.ReasonTestMode, words: "of test mode"},
@@ -698,6 +698,37 @@ func TestTheDocsExplainEveryReason(t *testing.T) {
 	for _, reason := range verify.Reasons() {
 		if !strings.Contains(string(text), "`"+reason+"`") {
 			t.Errorf("%s is not explained", reason)
+		}
+	}
+}
+
+func TestAnAPIKeyInPlaceOfTheSecretIsRecognised(t *testing.T) {
+	t.Parallel()
+	for name, prefixes := range map[string]string{
+		"stripe":            "sk_live_ sk_test_ rk_live_ rk_test_ pk_live_ pk_test_",
+		"github":            "ghp_ gho_ ghs_ github_pat_",
+		"gitlab":            "glpat-",
+		"slack":             "xoxb- xoxp- xapp-",
+		"shopify":           "shpat_ shpca_",
+		"standard-webhooks": "sk_live_ sk_test_ pk_live_ pk_test_ re_",
+		"openai":            "sk-",
+		"twilio":            "AC SK",
+		"square":            "sq0 EAAA",
+		"linear":            "lin_api_",
+		"paddle":            "pdl_live_apikey_ pdl_sdbx_apikey_",
+	} {
+		for _, prefix := range strings.Fields(prefixes) {
+			sent := ask("a=b")
+			sent.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			right := "whsec_c29tZXRoaW5nIGVsc2Ugc29tZXRoaW5n"
+			if name == "gitlab" {
+				right = "something else"
+			}
+			key := prefix + strings.Repeat("c", 40-len(prefix)%4)
+			accident{
+				name: name, sender: verifier(t, name, verify.Options{}, right), here: verifier(t, name, verify.Options{}, key), sent: sent,
+				reason: verify.ReasonSecretForm, words: "secret 1 begins with " + prefix + ", as an API key or account does",
+			}.check(t)
 		}
 	}
 }
