@@ -717,7 +717,7 @@ func TestAnAPIKeyInPlaceOfTheSecretIsRecognised(t *testing.T) {
 		"linear":            "lin_api_",
 		"paddle":            "pdl_live_apikey_ pdl_sdbx_apikey_",
 	} {
-		for _, prefix := range strings.Fields(prefixes) {
+		for prefix := range strings.FieldsSeq(prefixes) {
 			sent := ask("a=b")
 			sent.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 			right := "whsec_c29tZXRoaW5nIGVsc2Ugc29tZXRoaW5n"
