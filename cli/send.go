@@ -19,10 +19,12 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/caddy-webhooks/caddy-webhooks/verify"
 	"github.com/caddy-webhooks/caddy-webhooks/verify/providers"
@@ -44,8 +46,10 @@ type sending struct {
 	age           time.Duration
 	bad           bool
 	repeat, count int
+	parallel      int
 	json          bool
 	out           io.Writer
+	printing      sync.Mutex
 	client        *http.Client
 	now           func() time.Time
 }
@@ -67,6 +71,7 @@ and the public half is printed for the configuration; --key uses a pair again.`,
 		Example: "  caddy webhooks send github --secret s3cret\n" +
 			"  caddy webhooks send stripe http://localhost:8080/stripe --id evt_1 --repeat 2\n" +
 			"  caddy webhooks send slack --bad\n" +
+			"  caddy webhooks send github --count 500 --parallel 50\n" +
 			"  caddy webhooks send shopify --file order.json --type orders/create",
 		Args: cobra.RangeArgs(1, 2),
 	}
@@ -83,6 +88,7 @@ and the public half is printed for the configuration; --key uses a pair again.`,
 	f.Bool("bad", false, "Spoil the signature")
 	f.Int("repeat", 1, "Send each event so often: duplicates")
 	f.Int("count", 1, "Send so many different events")
+	f.Int("parallel", 1, "Send so many events at once: a burst")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		s, err := newSending(cmd, args)
 		if err != nil {
@@ -106,13 +112,13 @@ func newSending(cmd *cobra.Command, args []string) (*sending, error) {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 	err := errors.Join(read(&s.id, f.GetString, "id"), read(&s.kind, f.GetString, "type"), read(&s.age, f.GetDuration, "age"),
-		read(&s.bad, f.GetBool, "bad"), read(&s.repeat, f.GetInt, "repeat"), read(&s.count, f.GetInt, "count"),
+		read(&s.bad, f.GetBool, "bad"), read(&s.repeat, f.GetInt, "repeat"), read(&s.count, f.GetInt, "count"), read(&s.parallel, f.GetInt, "parallel"),
 		read(&s.json, f.GetBool, "json"))
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("reading the flags: %w", err)
-	case s.repeat < 1 || s.count < 1:
-		return nil, errors.New("--repeat and --count begin at 1")
+	case s.repeat < 1 || s.count < 1 || s.parallel < 1:
+		return nil, errors.New("--repeat, --count and --parallel begin at 1")
 	case s.id != "" && s.count > 1:
 		return nil, errors.New("--id is for one event and --count for different ones; --repeat sends one again")
 	case s.bad && r.Name == "none":
@@ -300,28 +306,51 @@ func options(cmd *cobra.Command) (map[string][]string, error) {
 
 func (s *sending) run() error {
 	defer s.client.CloseIdleConnections()
-	accepted, refused := 0, 0
-	for range s.count {
-		id := cmp.Or(s.id, uuid.NewString())
-		for range s.repeat {
-			ok, err := s.send(id)
-			switch {
-			case err != nil:
-				return err
-			case ok:
-				accepted++
-			default:
-				refused++
-			}
-		}
-	}
+	accepted, refused, err := s.sendAll()
 	switch {
+	case err != nil:
+		return err
 	case s.bad && accepted > 0:
 		return fmt.Errorf("%d of %d were accepted in spite of a wrong signature", accepted, accepted+refused)
 	case !s.bad && refused > 0:
 		return fmt.Errorf("%d of %d were refused; the log of Caddy says why", refused, accepted+refused)
 	}
 	return nil
+}
+
+// sendAll sends all events, so many at once as wanted, and counts the answers.
+// After an error it begins no other.
+func (s *sending) sendAll() (accepted, refused int, err error) {
+	var mu sync.Mutex
+	var all errgroup.Group
+	all.SetLimit(s.parallel)
+	for range s.count {
+		id := cmp.Or(s.id, uuid.NewString())
+		for range s.repeat {
+			mu.Lock()
+			failed := err != nil
+			mu.Unlock()
+			if failed {
+				break
+			}
+			all.Go(func() error {
+				ok, one := s.send(id)
+				mu.Lock()
+				defer mu.Unlock()
+				switch {
+				case one != nil:
+					err = one
+				case ok:
+					accepted++
+				default:
+					refused++
+				}
+				return one
+			})
+		}
+	}
+	_ = all.Wait() // the error is known
+	return accepted, refused, err
 }
 
 // send signs and posts one webhook, and prints the answer.
@@ -433,6 +462,8 @@ func (s *sending) post(r *verify.Request) (bool, error) {
 
 // print writes one answer on one line.
 func (s *sending) print(resp *http.Response, took time.Duration) error {
+	s.printing.Lock()
+	defer s.printing.Unlock()
 	did, id := resp.Header.Get("Webhook-Status"), resp.Header.Get("Webhook-Event-Id")
 	if s.json {
 		err := json.NewEncoder(s.out).Encode(map[string]any{"status": resp.StatusCode, "webhook_status": did, "event": id, "seconds": took.Seconds()})

@@ -223,6 +223,22 @@ func TestRepeatSendsDuplicatesAndCountDifferentEvents(t *testing.T) {
 	}
 }
 
+func TestABurstIsSentAtOnceAndEveryEventOfItCounts(t *testing.T) {
+	t.Parallel()
+	var gate sync.WaitGroup
+	gate.Add(8)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		gate.Done() // eight are here together, else this hangs
+		gate.Wait()
+		w.Header().Set("Webhook-Status", "accepted")
+	}))
+	defer s.Close()
+	out, _, err := caddy(t, "send", "github", s.URL, "--secret", "s3cret", "--count", "8", "--parallel", "8")
+	if err != nil || strings.Count(out, "200 accepted") != 8 {
+		t.Errorf("%s, %v", out, err)
+	}
+}
+
 func TestIDAndTypeAreWhereTheProviderHasThem(t *testing.T) {
 	t.Parallel()
 	for provider, where := range map[string]func(*http.Request, string) bool{
