@@ -256,6 +256,20 @@ func TestTheSecondSecretAndTheRequestsOwnAreNamed(t *testing.T) {
 	if d := tenants.Explain(verify.Refusal{Request: sent, Err: err, Now: noon, Own: own}); !strings.Contains(d.Words, "the request's own secret has white space") {
 		t.Errorf("%+v", d)
 	}
+	// A peer's address does not make it the peer's.
+	square := verifier(t, "square", verify.Options{PerRequest: true})
+	there := ask("{}")
+	there.URL = "https://till.example/in"
+	if err := verifier(t, "square", verify.Options{}, "right").Sign(there, noon, ""); err != nil {
+		t.Fatal(err)
+	}
+	there.URL = "http://till.example/in"
+	own = []verify.Secret{verify.NewSecret("right")}
+	_, err = square.Verify(there, noon, own...)
+	till := []verify.Peer{{Name: "till", Verifier: verifier(t, "square", verify.Options{}, "other"), URL: "https://till.example/in"}}
+	if d := square.Explain(verify.Refusal{Request: there, Err: err, Now: noon, Own: own, Others: till}); d.Reason != verify.ReasonWrongURL {
+		t.Errorf("%+v", d)
+	}
 	// With the right body its own secret proves the rest too.
 	sent.Body = []byte("{}\n")
 	own = []verify.Secret{verify.NewSecret("right")}
@@ -443,6 +457,10 @@ func TestWhatCannotBeProvenIsHintedAt(t *testing.T) {
 		{name: "live", sender: v("stripe", "whsec_l"), here: v("stripe", "whsec_t"), sent: ask(`{"livemode":true}`), reason: verify.ReasonMismatch, words: "the event is of live mode (livemode is true)"},
 		{name: "header", sender: v("square", "t"), here: v("square", "l"), sent: sandbox(), reason: verify.ReasonTestMode, words: "(header Square-Environment is Sandbox)"},
 		{name: "second path", sender: v("lemonsqueezy", "t"), here: v("lemonsqueezy", "l"), sent: ask(`{"data":{"attributes":{"test_mode":true}}}`), reason: verify.ReasonTestMode, words: "of test mode (data.attributes.test_mode is true)"},
+		{
+			name: "adyen", sender: v("adyen", strings.Repeat("0a", 32)), here: v("adyen", strings.Repeat("0b", 32)), reason: verify.ReasonTestMode, words: "of test mode (live is false)",
+			sent: ask(`{"live":"false","notificationItems":[{"NotificationRequestItem":{"pspReference":"p","amount":{"value":1,"currency":"EUR"},"eventCode":"C","success":"true","merchantAccountCode":"m","merchantReference":"r","additionalData":{}}}]}`),
+		},
 		{name: "modern treasury", sender: v("modern-treasury", "t"), here: v("modern-treasury", "l"), sent: ask(`{"data":{"live_mode":false}}`), reason: verify.ReasonTestMode, words: "of test mode"},
 		{name: "API key", sender: v("stripe", "whsec_x"), here: v("stripe", "sk_live_x"), sent: ask(`{"livemode":true}`), reason: verify.ReasonSecretForm, words: "secret 1 begins with sk_live_, as an API key"},
 		{name: "user", sender: v("postmark", "me:a"), here: v("postmark", "me:b"), sent: ask("{}"), reason: verify.ReasonMismatch, words: "the user is right, and the password is not"},
@@ -565,13 +583,13 @@ func TestADiagnosisIsBounded(t *testing.T) {
 func TestALargeBodyGetsTheCheapGuessesOnly(t *testing.T) {
 	t.Parallel()
 	v := verifier(t, "github", verify.Options{}, "sesame")
-	large := `{"a":"` + strings.Repeat("x", 2<<20) + `"}`
+	large := `{"a":"` + strings.Repeat("x", 1<<20) + `"}`
 	accident{
 		name: "newline", sender: v, here: v, sent: ask(large), onWay: becomes(large + "\n"),
 		reason: verify.ReasonBodyChanged, words: "trailing newline removed",
 	}.check(t)
 	accident{
-		name: "JSON", sender: v, here: v, sent: ask(large), onWay: becomes(" " + large[:1] + " " + large[1:]),
+		name: "line ends", sender: v, here: v, sent: ask("{\r\n" + large[1:]), onWay: becomes("{\n" + large[1:]),
 		reason: verify.ReasonMismatch, words: "another secret",
 	}.check(t)
 }
@@ -669,23 +687,54 @@ func TestADiagnosisAsksAProvidersServerForNoMoreThanTheVerificationDid(t *testin
 	if err != nil {
 		t.Fatal(err)
 	}
-	sent := ask("{}")
+	sent := ask("{\n    \"a\": 1\n}")
 	if err := v.SignKey(sent, private, noon, ""); err != nil {
 		t.Fatal(err)
 	}
-	sent.Body = []byte("{}\n")
-	accident{name: "published", here: v, sent: sent, reason: verify.ReasonBodyChanged, words: "trailing newline"}.check(t)
+	sent.Body = []byte(`{"a":1}`)
+	accident{name: "published", here: v, sent: sent, reason: verify.ReasonBodyChanged, words: "indented by four"}.check(t)
 	if ring.asked != 2 {
 		t.Errorf("asked %d times, want once by each of Verify and Explain", ring.asked)
 	}
 	// Nor is anybody asked in the name of another source.
 	ring.asked = 0
+	r.Schemes = append(r.Schemes, verify.Scheme{Kind: "hmac", Header: []string{"X-Sig"}, When: &verify.Marks{Header: map[string]string{"X-Kind": "hmac"}}})
+	both, err := r.Compile(verify.Options{Keys: ring, Secrets: []verify.Secret{verify.NewSecret(publicOf(t, r, private))}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	accident{
 		name: "others", here: verifier(t, "github", verify.Options{}, "s"), sent: post("{}", "X-Hub-Signature-256", "sha256="+strings.Repeat("0", 64), "X-Token", sent.Header.Get("X-Token")),
-		others: []verify.Peer{{Name: "published", Verifier: v}}, reason: verify.ReasonMismatch,
+		others: []verify.Peer{{Name: "published", Verifier: v, Learned: []verify.Secret{verify.NewSecret("x")}}, {Name: "both", Verifier: both}}, reason: verify.ReasonMismatch,
 	}.check(t)
 	if ring.asked != 0 {
 		t.Errorf("another source's server was asked %d times", ring.asked)
+	}
+}
+
+func TestADiagnosisAsksForNoOtherKey(t *testing.T) {
+	t.Parallel()
+	r := recordOf(verify.Scheme{
+		Kind: "jwt", Header: []string{"X-Token"}, Algorithms: []string{"RS256"}, SecretForm: "key",
+		Keys: &verify.KeySource{JWKS: "https://keys.example/{json:a}"}, BodyHash: &verify.BodyHash{Claim: "body"},
+	})
+	private, err := r.NewKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ring := &keyring{public: private.Public()}
+	v, err := r.Compile(verify.Options{Keys: ring})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sent := ask(`{"a":1}`)
+	if err := v.SignKey(sent, private, noon, ""); err != nil {
+		t.Fatal(err)
+	}
+	sent.Body = []byte(`"{\"a\":1}"`) // it names its key only when it is unpacked
+	accident{name: "other key", here: v, sent: sent, reason: verify.ReasonBodyChanged, words: "is not the hash of the body"}.check(t)
+	if ring.asked != 2 {
+		t.Errorf("asked %d times", ring.asked)
 	}
 }
 
