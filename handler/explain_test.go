@@ -255,6 +255,15 @@ func TestUnderAFloodRefusalsAreSampled(t *testing.T) {
 	if reason, _ := e.refused(h, byGitHub(t, "sesame", "{}\n")); reason != "body_changed" {
 		t.Errorf("a second later: %s", reason)
 	}
+	// One reason does not hold another back.
+	for _, r := range []*http.Request{byGitHub(t, "sesame", "{}\n"), byGitHub(t, "sesame\n", "{}"), byGitHub(t, "sesame", "{}\n")} {
+		serve(t, h, r)
+		h.looking.Wait()
+	}
+	lines = e.log.lines(t)
+	if len(lines) != 2 || lines[0]["reason"] != "body_changed" || lines[1]["reason"] != "secret_space" {
+		t.Errorf("logged %v, want one line of each reason", lines)
+	}
 }
 
 func TestTheMemoryOfADiagnosedBodyIsGivenBack(t *testing.T) {

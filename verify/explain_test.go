@@ -103,6 +103,7 @@ func TestABodyThatWasChangedOnItsWayIsRecognised(t *testing.T) {
 		{github, "{\r\n\"a\":1\r\n}", "{\n\"a\":1\n}", "with CRLF for each newline"},
 		{github, "{\n\"a\":1\n}", "{\r\n\"a\":1\r\n}", "with newlines for each CRLF"},
 		{github, `{"b":1.50,"a":["x",{}],"c":{"d":null}}`, `{ "b" : 1.50, "a":["x", { }], "c":{"d":null} }`, "with its JSON written compactly: something"},
+		{github, `{"b":"\u0001\t"}`, `{"b": "\u0001\t"}`, "with its JSON written compactly: something"},
 		{github, `{"u":"https:\/\/x\/","n":"Z\u00fcrich \ud83d\ude00"}`, `{"u":"https://x/","n":"Zürich 😀"}`, "as PHP does"},
 		{github, `{"u":"https:\/\/x\/","n":"Zürich"}`, `{"u":"https://x/","n":"Zürich"}`, "compactly, slashes escaped"},
 		{github, `{"n":"Z\u00fcrich/"}`, `{"n":"Zürich/"}`, "compactly, all but ASCII escaped"},
@@ -120,6 +121,7 @@ func TestABodyThatWasChangedOnItsWayIsRecognised(t *testing.T) {
 		{slack, `command=%2Fgo&text=a%20b`, `command=%2Fgo&text=a+b`, "as a form, percent-encoded with %20"},
 		{slack, `command=%2fgo&text=a`, `command=%2Fgo&text=a`, "as a form, percent-encoded in small letters"},
 		{slack, `payload=%7B%22a%22%3A%22b+c%26d%22%7D`, `payload={"a":"b c&d"}`, "as a form, percent-encoded:"},
+		{slack, `payload=%7B%22a%22%3A%22b%2Bc%22%7D`, `payload={"a":"b+c"}`, "as a form, percent-encoded:"},
 		{slack, `command=%2Fgo&text=a+b`, `{"command":"/go","text":"a b"}`, "as a form made of its JSON:"},
 		{slack, `command=%2Fgo&text=a%20b`, `{"command":"/go","text":"a b"}`, "as a form made of its JSON, with %20"},
 		{slack, `payload=%7B%22a%22%3A1%7D`, `{"a":1}`, "as the field payload of a form"},
@@ -343,6 +345,7 @@ func TestAnAddressThatIsNotThePublicOneIsRecognised(t *testing.T) {
 		{"https://a.example/api/in", "https://a.example/in", "X-Forwarded-Prefix: /api", "with the path of X-Forwarded-Prefix"},
 		{"https://a.example/old", "https://a.example/new", "X-Original-Uri: /old?x=1", "with the path of X-Original-Uri"},
 		{"https://a.example/in", "https://a.example/in?key=k", "", "https://a.example/in (without the query)"},
+		{"https://a.example/in?key=k", "http://a.example/in?key=k", "", "https://a.example/in (with https): write `url https://a.example/in`"},
 		{"https://a.example/in?a=b c", "https://a.example/in?a=b%20c", "", "with the query decoded"},
 	} {
 		sent := ask(`{"a":1}`)
@@ -468,12 +471,25 @@ func TestWhatCannotBeProvenIsHintedAt(t *testing.T) {
 		{name: "unpacked", sender: v("github", "a"), here: v("github", "b"), sent: gzipped(), reason: verify.ReasonBodyChanged, words: "Content-Encoding is gzip, and the body is not compressed"},
 		{name: "emptied", sender: v("github", "a"), here: v("github", "a"), sent: ask("{}"), onWay: becomes(""), reason: verify.ReasonBodyChanged, words: "the body is empty"},
 		{name: "claimed hash", sender: v("netlify", sharedKey), here: v("netlify", sharedKey), sent: ask(`{"a":1}`), onWay: becomes(`{"a":2}`), reason: verify.ReasonBodyChanged, words: "is not the hash of the body; the body was changed"},
+		{name: "pin", here: pinning(t), sent: post(`{"topic":"theirs"}`, "X-Sig", strings.Repeat("0", 64)), reason: verify.ReasonMismatch, words: "topic in the body is not the configured topic; is it for another source"},
 		{name: "claim", sender: v("netlify", sharedKey), here: claiming(t), sent: ask("{}"), reason: verify.ReasonMismatch, words: "the token is good, and for somebody else"},
 		{name: "nothing known", sender: v("github", "a"), here: v("github", "b"), sent: ask("{}"), reason: verify.ReasonMismatch, words: "signature does not match; another secret, or a body changed on its way"},
 		{name: "binary key", sender: v("adyen-platform", strings.Repeat("0b", 32)), here: adyen, sent: ask("{}"), reason: verify.ReasonMismatch, words: "another secret"},
 	} {
 		a.check(t)
 	}
+}
+
+// pinning wants events of one topic.
+func pinning(t *testing.T) *verify.Verifier {
+	t.Helper()
+	r := recordOf(verify.Scheme{Kind: "hmac", Header: []string{"X-Sig"}, Pins: map[string]string{"topic": "topic"}})
+	r.Options = []verify.Option{{Name: "topic"}}
+	v, err := r.Compile(verify.Options{Secrets: []verify.Secret{verify.NewSecret("s")}, Params: map[string][]string{"topic": {"ours"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
 }
 
 // claiming wants a claim that Netlify's tokens do not have.
@@ -592,6 +608,31 @@ func TestALargeBodyGetsTheCheapGuessesOnly(t *testing.T) {
 		name: "line ends", sender: v, here: v, sent: ask("{\r\n" + large[1:]), onWay: becomes("{\n" + large[1:]),
 		reason: verify.ReasonMismatch, words: "another secret",
 	}.check(t)
+}
+
+func TestNestedJSONDoesNotBecomeMostlyIndentation(t *testing.T) {
+	t.Parallel()
+	nested := strings.Repeat("[", 5000) + "1,1,1" + strings.Repeat("]", 5000)
+	if n := len(verify.Indented([]byte(nested))); n > 0 {
+		t.Errorf("%d bytes became %d", len(nested), n)
+	}
+	if got := string(verify.Indented([]byte(`[1,{}]`))); got != "[\n    1,\n    {}\n]" {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestOfManySecretsTheFirstFewAreWrittenAnew(t *testing.T) {
+	t.Parallel()
+	sender := verifier(t, "github", verify.Options{}, "right")
+	for _, c := range []struct {
+		secrets []string
+		reason  string
+	}{
+		{[]string{"a", "b", "c", "right "}, verify.ReasonSecretSpace},
+		{[]string{"a", "b", "c", "d", "right "}, verify.ReasonMismatch},
+	} {
+		accident{name: c.reason, sender: sender, here: verifier(t, "github", verify.Options{}, c.secrets...), sent: ask("{}"), reason: c.reason}.check(t)
+	}
 }
 
 func TestAFewBytesThatUnpackToManyAreNotUnpacked(t *testing.T) {

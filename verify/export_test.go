@@ -16,3 +16,6 @@ func (v *Verifier) ExplainCost(f Refusal) (tries, work int) {
 func HintedProviders() []string {
 	return append(slices.Sorted(maps.Keys(modes)), slices.Sorted(maps.Keys(apiKeys))...)
 }
+
+// Indented writes JSON anew, indented by four.
+func Indented(src []byte) []byte { return style{indent: "    "}.write(src) }
