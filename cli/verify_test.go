@@ -345,6 +345,26 @@ func TestWhatCannotBeCheckedIsSaid(t *testing.T) {
 	}
 }
 
+func TestPseudoHeadersAndAByteOrderMarkAreNoPartOfTheRequest(t *testing.T) {
+	t.Parallel()
+	github := sent(t, "github", "s3cret", "https://hooks.example.com/github", "{}")
+	c, err := readCapture([]byte(asHAR(t, github, map[string]any{"text": "{}"})), 0, os.ReadFile)
+	if err != nil || c.header[":method"] != nil {
+		t.Errorf("%v, %v", c, err)
+	}
+	verified(t, "\ufeff"+asHTTP(github, "\r\n"), "github", "--secret", "s3cret")
+}
+
+func TestAnotherProvidersEventIsNoted(t *testing.T) {
+	t.Parallel()
+	github := sent(t, "github", "s3cret", "https://hooks.example.com/github", "{}")
+	out, _, err := caddyReading(t, stored(t, github), "verify", "jira", "--secret", "s3cret")
+	if !errors.Is(err, errRefused) {
+		t.Errorf("%v", err)
+	}
+	has(t, out, "the event came from provider github")
+}
+
 func TestWhatACaptureHasLostIsNoted(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "body.json")
@@ -401,7 +421,12 @@ func TestWhatACaptureHasLostIsNoted(t *testing.T) {
 
 func TestACurlCommandMeansWhatCurlWouldSend(t *testing.T) {
 	t.Parallel()
+	file := filepath.Join(t.TempDir(), "body")
+	if err := os.WriteFile(file, []byte("a"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for command, want := range map[string]string{
+		"curl https://x/ -T " + file:                          "PUT https://x/",
 		"curl x.example/in":                                   "GET http://x.example/in",
 		"curl --url https://x/ -d a":                          "POST https://x/ Content-Type=application/x-www-form-urlencoded",
 		"curl -X PUT https://x/ -d a":                         "PUT https://x/ Content-Type=application/x-www-form-urlencoded",

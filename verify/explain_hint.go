@@ -78,13 +78,20 @@ type mode struct {
 	header     string
 	paths      []string
 	test, live string
+	// keys are how the secrets of test and of live mode begin, if they show it.
+	keys map[string]string
 }
 
 // modes are those of the providers whose modes have secrets of their own.
 var modes = map[string]mode{
-	"stripe":          {paths: []string{"livemode"}, test: "false", live: "true"},
-	"adyen":           {paths: []string{"live"}, test: "false", live: "true"},
-	"lemonsqueezy":    {paths: []string{"meta.test_mode", "data.attributes.test_mode"}, test: "true", live: "false"},
+	"stripe":       {paths: []string{"livemode"}, test: "false", live: "true"},
+	"adyen":        {paths: []string{"live"}, test: "false", live: "true"},
+	"lemonsqueezy": {paths: []string{"meta.test_mode", "data.attributes.test_mode"}, test: "true", live: "false"},
+	"fintoc":       {paths: []string{"mode"}, test: "test", live: "live"},
+	"paystack": {
+		paths: []string{"data.domain"}, test: "test", live: "live",
+		keys: map[string]string{"test": "sk_test_", "live": "sk_live_"},
+	},
 	"modern-treasury": {paths: []string{"data.live_mode"}, test: "false", live: "true"},
 	"square":          {header: "Square-Environment", test: "Sandbox", live: "Production"},
 }
@@ -110,6 +117,11 @@ func (x *inquiry) mode() (reason, words string) {
 		reason, is, other = ReasonTestMode, other, is
 	default:
 		return "", ""
+	}
+	for name, secret := range x.shared() {
+		if prefix := m.keys[other]; prefix != "" && strings.HasPrefix(secret.text, prefix) {
+			return ReasonTestMode, fmt.Sprintf("the event is of %s mode (%s is %s), and %s is of %s mode: it begins with %s", is, place, value, name, other, prefix)
+		}
 	}
 	return reason, fmt.Sprintf("the event is of %s mode (%s is %s), which has its own secret: is the configured one of %s mode?", is, place, value, other)
 }
