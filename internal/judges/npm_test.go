@@ -42,6 +42,7 @@ var npm = []judge{
 	{provider: "adyen", sdk: "@adyen/api-library", signs: true, verifies: true},
 	{provider: "adyen-platform", sdk: "@adyen/api-library", verifies: true},
 	{provider: "aws-sns", sdk: "sns-validator", verifies: true},
+	{provider: "box", sdk: "box-node-sdk", verifies: true},
 	{provider: "braintree", sdk: "braintree", signs: true},
 	{provider: "coinbase-commerce", sdk: "coinbase-commerce-node", signs: true, verifies: true, body: `{"id":"1","event":{"id":"e1","type":"charge:created","data":{}}}`},
 	{provider: "contentful", sdk: "@contentful/node-apps-toolkit", signs: true, verifies: true, secret: strings.Repeat("y", 64)},
@@ -238,6 +239,12 @@ func (x *trial) request() *verify.Request {
 func (x *trial) signed() *verify.Request {
 	r := x.request()
 	x.verifier.Record().Label(r, "evt_1", x.verifier.Record().Kind())
+	x.signAs(r)
+	return r
+}
+
+// signAs signs as the provider would.
+func (x *trial) signAs(r *verify.Request) {
 	var err error
 	if x.private != nil {
 		err = x.verifier.SignKey(r, x.private, x.now, "msg_1")
@@ -247,7 +254,6 @@ func (x *trial) signed() *verify.Request {
 	if err != nil {
 		x.Fatal(err)
 	}
-	return r
 }
 
 func (x *trial) question(do string, r *verify.Request) question {
