@@ -57,7 +57,8 @@ func (h *Handler) count(err error) {
 
 // logRefusal says what the error tells; under a flood only now and then.
 func (h *Handler) logRefusal(in *arrival, err error) {
-	n, ok := h.say.allow(reasonOf(err), h.now(), time.Second)
+	// What is not diagnosed must not hold back what is.
+	n, ok := h.say.allow("plain "+reasonOf(err), h.now(), time.Second)
 	if !ok {
 		return
 	}

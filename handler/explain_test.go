@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,9 +17,12 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-webhooks/caddy-webhooks/gateway"
 	"github.com/caddy-webhooks/caddy-webhooks/internal/testkit"
+	"github.com/caddy-webhooks/caddy-webhooks/verify"
+	"github.com/caddy-webhooks/caddy-webhooks/verify/providers"
 )
 
 // book is a log that can be read while it is written.
@@ -281,5 +285,46 @@ func TestTheMemoryOfADiagnosedBodyIsGivenBack(t *testing.T) {
 	cancel()
 	if err := h.source.Budget().Take(ctx, 1<<50); err != nil {
 		t.Errorf("something is still taken: %v", err)
+	}
+}
+
+// throughCaddy is a request as Caddy hands it to its handlers.
+func throughCaddy(t *testing.T, address, proxied, secret string, origin bool) *http.Request {
+	t.Helper()
+	record, _ := providers.Get("square")
+	v, err := record.Compile(verify.Options{Secrets: []verify.Secret{verify.NewSecret(secret)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sent := &verify.Request{Method: http.MethodPost, URL: address, Header: http.Header{}, Body: []byte(`{"event_id":"1"}`)}
+	if err := v.Sign(sent, time.Now(), ""); err != nil {
+		t.Fatal(err)
+	}
+	r := httptest.NewRequest(http.MethodPost, proxied, bytes.NewReader(sent.Body))
+	r.Header = sent.Header
+	if origin {
+		r.RequestURI = r.URL.RequestURI()
+	}
+	w := httptest.NewRecorder()
+	r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), w, nil)
+	r.URL.Path, r.RequestURI = "/changed", "/changed" // as handle_path does
+	return r
+}
+
+func TestTheSignedAddressIsTheOneThatCaddyReceived(t *testing.T) {
+	e := newExplaining(t)
+	h := e.source("till", "square", "sesame")
+	if err := e.app.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for _, origin := range []bool{true, false} {
+		r := throughCaddy(t, "http://shop.example/hook?a=1", "http://shop.example/hook?a=1", "sesame", origin)
+		if w := serve(t, h, r); w.Code != http.StatusOK {
+			t.Errorf("target %v: answered %d", origin, w.Code)
+		}
+	}
+	reason, why := e.refused(h, throughCaddy(t, "https://shop.example/hook?a=1", "http://shop.example:8080/hook?a=1", "sesame", true))
+	if reason != "wrong_url" || !strings.Contains(why, "https://shop.example/hook (with https, without the port)") {
+		t.Errorf("%s: %q", reason, why)
 	}
 }

@@ -153,7 +153,11 @@ func (h *Handler) addURL(in *arrival) {
 		if in.r.TLS != nil {
 			scheme = "https://"
 		}
-		in.checked.URL = scheme + in.original.Host + in.original.RequestURI
+		uri := target(in.original)
+		if !strings.HasPrefix(uri, "/") { // a whole address, as proxies are sent it
+			uri = in.original.URL.RequestURI()
+		}
+		in.checked.URL = scheme + in.r.Host + uri // Caddy keeps no host in the original
 	}
 }
 
