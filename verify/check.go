@@ -153,10 +153,18 @@ func (s *scheme) allKeys(configured int, own []Secret) ([]key, error) {
 }
 
 func (s *scheme) check(r *Request, now time.Time, keys []key) (Verdict, error) {
+	check := s.checkOne
 	if s.Each != "" {
-		return s.checkEach(r, now, keys)
+		check = s.checkEach
 	}
-	return s.checkOne(r, now, keys)
+	verdict, err := check(r, now, keys)
+	if err == nil {
+		err = s.unambiguous(r)
+	}
+	if err != nil {
+		return Verdict{}, err
+	}
+	return verdict, nil
 }
 
 // checkOne checks a request, or one of its items.
@@ -230,6 +238,8 @@ func (s *scheme) checkEach(r *Request, now time.Time, keys []key) (Verdict, erro
 		return Verdict{}, fmt.Errorf("%w: nothing at %s", ErrMissing, s.Each)
 	case len(items) > maxItems:
 		return Verdict{}, fmt.Errorf("%w: %d items at %s", ErrFormat, len(items), s.Each)
+	case !s.all(r, len(items)):
+		return Verdict{}, fmt.Errorf("%w: an item is not at %s", ErrFormat, s.Each)
 	}
 	var verdict Verdict
 	for _, item := range items {

@@ -104,8 +104,10 @@ func (h *Handshake) asksForm(r *Request) bool {
 	if len(h.Form) == 0 {
 		return true
 	}
+	// An event in JSON whose text holds `&name=value` could be read as a form too,
+	// and would be lost.
 	form, err := url.ParseQuery(string(r.Body))
-	if err != nil {
+	if err != nil || r.Header.Get("Content-Type") != "" && !isForm(r.Header) || gjson.ValidBytes(r.Body) {
 		return false
 	}
 	for name, want := range h.Form {

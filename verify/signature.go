@@ -216,10 +216,10 @@ func (s *scheme) given(t token, r *Request, st stamps) error {
 		return fmt.Errorf("%w: no header %s", ErrMissing, t.arg)
 	case t.kind == "signed" && !s.signsTime(listed(r.Header, t.arg), t.arg):
 		return fmt.Errorf("%w: header %s does not list itself and the timestamp", ErrFormat, t.arg)
-	case t.kind == "sorted_form" && len(r.Body) > 0 && !isForm(r.Header):
+	case t.kind == "sorted_form" && len(r.Body) > 0 && !readsAsForm(r):
 		return fmt.Errorf("%w: the body is no form", ErrFormat)
 	}
-	return nil
+	return t.once(r)
 }
 
 // signsTime tells whether a list of signed headers holds what makes it count.
@@ -230,6 +230,13 @@ func (s *scheme) signsTime(names []string, list string) bool {
 		}
 	}
 	return true
+}
+
+// readsAsForm tells whether a body is a form that can be read: of one that cannot,
+// nothing would be signed, and everything believed.
+func readsAsForm(r *Request) bool {
+	_, err := url.ParseQuery(string(r.Body))
+	return err == nil && isForm(r.Header)
 }
 
 func isForm(h http.Header) bool {
@@ -292,14 +299,19 @@ func (s *scheme) time(text string) (time.Time, error) {
 		}
 		return time.Time{}, fmt.Errorf("%w: timestamp is no RFC 3339 time", ErrFormat)
 	}
-	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil || n < 0 || n > math.MaxInt64/2000 {
+	// No signs and no zeros before it, which ParseUint and senders agree on.
+	n, err := strconv.ParseUint(text, 10, 63)
+	if err != nil || n > math.MaxInt64/2000 || len(text) > 1 && text[0] == '0' {
 		return time.Time{}, fmt.Errorf("%w: timestamp is no number", ErrFormat)
 	}
+	digits, at := 10, time.Unix(int64(n), 0)
 	if s.TimeUnit == "ms" {
-		return time.UnixMilli(n), nil
+		digits, at = 13, time.UnixMilli(int64(n))
 	}
-	return time.Unix(n, 0), nil
+	if s.abuts() && len(text) != digits {
+		return time.Time{}, fmt.Errorf("%w: timestamp is no number of %d digits", ErrFormat, digits)
+	}
+	return at, nil
 }
 
 // formatTime writes a timestamp as the provider would.
