@@ -1,0 +1,134 @@
+package words
+
+import (
+	"strings"
+
+	"github.com/caddy-webhooks/caddy-webhooks/verify"
+)
+
+// Naming says in a few words what names an event.
+func Naming(r *verify.Record) string {
+	if len(r.ID) == 0 {
+		return "none"
+	}
+	return picks(r.ID)
+}
+
+func named(r *verify.Record) []Block {
+	var items []string
+	switch {
+	case len(r.ID) > 0:
+		items = append(items, "ID: "+picks(r.ID)+". A repeat with the same ID is dropped.")
+	case r.Generic:
+		items = append(items, "ID: none, until `id` says where it stands. Without it duplicates are not recognised.")
+	default:
+		items = append(items, "ID: none, so duplicates are not recognised. "+sentence(r.Unnamed))
+	}
+	switch {
+	case r.Type != nil:
+		items = append(items, "Type: "+picks([]verify.Pick{*r.Type})+".")
+	case r.Generic:
+		items = append(items, "Type: none, until `type` says where it stands.")
+	default:
+		items = append(items, "Type: none.")
+	}
+	blocks := []Block{{Items: items}}
+	if strings.Contains(items[0], "#") {
+		blocks = append(blocks, text("`#` stands for every item of a list."))
+	}
+	return blocks
+}
+
+// picks says where values stand; all of them together make the name.
+func picks(list []verify.Pick) string {
+	var parts []string
+	for i, p := range list {
+		if p.In == "body" || len(p.Names) == 0 {
+			parts = append(parts, "a hash of the body")
+			continue
+		}
+		names := make([]string, len(p.Names))
+		for i, name := range p.Names {
+			names[i] = pick(name)
+		}
+		said := strings.Join(names, " and ")
+		if i == 0 || list[i-1].In != p.In {
+			said = where(p.In) + " " + said
+		}
+		parts = append(parts, said)
+	}
+	return strings.Join(parts, " and ")
+}
+
+// pick says one name of a [verify.Pick].
+func pick(name string) string {
+	name, optional := strings.CutSuffix(name, "?")
+	var parts []string
+	for one := range strings.SplitSeq(name, "|") {
+		if one == "@body" {
+			parts = append(parts, "a hash of the body")
+			continue
+		}
+		parts = append(parts, code(one))
+	}
+	said := parts[0]
+	if len(parts) > 1 {
+		said += " (else " + strings.Join(parts[1:], ", else ") + ")"
+	}
+	if optional {
+		said += " (where present)"
+	}
+	return said
+}
+
+// Renewal says in a word whether a late delivery can be signed anew.
+func Renewal(r *verify.Record) string {
+	word, _ := renewal(r)
+	return word
+}
+
+func late(r *verify.Record) []Block {
+	_, why := renewal(r)
+	return []Block{text("%s", why)}
+}
+
+// renewal looks at what a signature says of the time, and at who can make one.
+func renewal(r *verify.Record) (word, why string) {
+	if r.Generic {
+		return "by options", "A signature can be made anew where the secret is shared, and the timestamp is signed and stands in a header. " +
+			"Without a timestamp a late delivery verifies as it is."
+	}
+	var yes, no, inBody bool
+	for i := range r.Schemes {
+		switch s := &r.Schemes[i]; {
+		case !ages(s):
+		case keyed(s):
+			no = true
+		case s.TimeJSON != "" || s.JSON != "" || s.Form != "" || s.Whole:
+			inBody = true
+		default:
+			yes = true
+		}
+	}
+	switch {
+	case yes && no:
+		return "shared secret only", "With a shared secret the signature of a late delivery can be made anew. With a key pair it cannot: only the sender has the private key."
+	case yes:
+		return "yes", "The signature grows old, and the secret is shared: the signature of a late delivery can be made anew, for the same body."
+	case no:
+		return "no", "The signature grows old, and only the sender has the private key: a late delivery cannot be signed anew. " +
+			"An application that verifies by itself has to accept older ones."
+	case inBody:
+		return "no", "The signature grows old, and it stands in the body, which is delivered byte for byte: a late delivery cannot be signed anew. " +
+			"An application that verifies by itself has to accept older ones."
+	}
+	return "not needed", "Nothing that is verified grows old: a late delivery verifies as it is."
+}
+
+// ages tells whether a signature is refused when it is old.
+func ages(s *verify.Scheme) bool {
+	if s.Kind == "jwt" {
+		return s.Tolerance >= 0
+	}
+	return timed(s) && s.Tolerance > 0
+}
