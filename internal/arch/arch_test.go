@@ -38,6 +38,7 @@ var law = map[string]room{
 	"verify":            {why: "a verdict from header, body, time and keys; plain, so that it is tested in microseconds"},
 	"verify/providers":  {why: "records of providers: schemes of verify, filled in", from: []string{"verify"}},
 	"verify/keys":       {why: "asks providers' servers for their public keys, so that verify needs no I/O", from: []string{"verify"}},
+	"verify/words":      {why: "what a record says, in sentences, for the pages and for the terminal", from: []string{"verify"}},
 	"verify/verifytest": {why: "any record set up and signed with, for tests and measurements", from: []string{"verify"}},
 	"dedup": {
 		why: "what names an event, and the claims; the only keys that the index and the handler share", badger: true,
@@ -75,7 +76,7 @@ var law = map[string]room{
 	"admin/ui": {why: "the pages and their handler; they speak HTTP to the routes like everybody else", caddy: true},
 	"cli": {
 		why: "subcommands; signs, verifies and names on its own, everything else over HTTP", caddy: true,
-		from: []string{"verify", "verify/keys", "verify/providers", "dedup", "admin/ui"},
+		from: []string{"verify", "verify/keys", "verify/providers", "verify/words", "dedup", "admin/ui"},
 	},
 	"caddyfile": {
 		why: "fills the JSON structs of handler and app; knows the providers' names", caddy: true,
@@ -87,6 +88,12 @@ var law = map[string]room{
 		why: "what tests share; nothing that ships imports it", testing: true, caddy: true,
 		from: []string{".", "event", "store", "verify", "verify/providers"},
 	},
+	"internal/providerdocs": {
+		why:  "writes docs/providers; nothing that ships imports it",
+		from: []string{"verify", "verify/providers", "verify/words"},
+	},
+	"internal/providerdocs/write": {why: "the command that does it", from: []string{"internal/providerdocs"}},
+
 	"internal/e2e":  {why: "the real binary, killed and reloaded; tests only"},
 	"internal/arch": {why: "this law"},
 	"examples/quickstart": {

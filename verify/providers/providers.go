@@ -43,6 +43,7 @@ func load() ([]*verify.Record, map[string]*verify.Record) {
 			names[name] = r
 		}
 	}
+	slices.SortFunc(list, func(a, b *verify.Record) int { return strings.Compare(a.Name, b.Name) })
 	return list, names
 }
 

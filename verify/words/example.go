@@ -15,7 +15,7 @@ type Variable struct{ Name, Option string }
 // Variables are those that the example needs.
 func Variables(r *verify.Record) []Variable {
 	var list []Variable
-	if takesSecret(r) {
+	if takesSecret(r) && r.Learn == nil {
 		list = append(list, Variable{Name: secretVariable(r)})
 	}
 	for _, o := range shownOptions(r) {
@@ -78,10 +78,13 @@ func unplaced(r *verify.Record) bool {
 // Example is a whole configuration for this provider.
 func Example(r *verify.Record) string {
 	from := "from " + r.Name
-	if takesSecret(r) {
+	var inside []string
+	switch {
+	case r.Learn != nil:
+		inside = append(inside, "secret learn")
+	case takesSecret(r):
 		from += " {env." + secretVariable(r) + "}"
 	}
-	var inside []string
 	if unplaced(r) {
 		inside = append(inside, "header X-Signature")
 	}
@@ -100,6 +103,9 @@ func configuration(r *verify.Record) []Block {
 		blocks = append(blocks, text("Other names for it, all signed in the same way: %s.", list(codes(r.Aliases), "and")))
 	}
 	blocks = append(blocks, Block{Code: Example(r), Lang: "caddyfile"})
+	if r.Learn != nil {
+		blocks = append(blocks, text("%s hands its secret over; see Handshakes. A secret that you have already is written as `from %s {env.%s}`.", title(r), r.Name, secretVariable(r)))
+	}
 	if !takesSecret(r) && r.Schemes[0].Kind != "none" {
 		blocks = append(blocks, text("No secret is needed: the provider publishes its key."))
 	}
@@ -209,6 +215,9 @@ func try(r *verify.Record) []Block {
 		blocks = append(blocks, text("Only the provider has the private key, so this makes a throw-away pair and prints its public half for the configuration."))
 	case pair:
 		blocks = append(blocks, text("Only the provider has the private key, so this makes a throw-away pair and prints its public half. To accept it, write that behind `from %s`.", r.Name))
+	}
+	if r.Learn != nil {
+		blocks = append(blocks, text("The secret is the one that the configuration has; one that was learned is shown to nobody."))
 	}
 	if r.Schemes[0].Kind != "none" {
 		blocks = append(blocks, text("It prints `%d accepted`. With `--bad` the proof is spoiled, and it prints `401 rejected`.", success(r).Status))

@@ -94,7 +94,11 @@ func late(r *verify.Record) []Block {
 
 // renewal looks at what a signature says of the time, and at who can make one.
 func renewal(r *verify.Record) (word, why string) {
-	if r.Generic {
+	switch first := &r.Schemes[0]; {
+	case !r.Generic, plain(first), first.Kind == "none":
+	case keyed(first):
+		return "no", "Only the sender has the private key: a signature cannot be made anew. Without a timestamp a late delivery verifies as it is."
+	case r.Generic:
 		return "by options", "A signature can be made anew where the secret is shared, and the timestamp is signed and stands in a header. " +
 			"Without a timestamp a late delivery verifies as it is."
 	}
