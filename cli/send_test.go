@@ -371,30 +371,6 @@ func TestTheSecretIsNotPrinted(t *testing.T) {
 	}
 }
 
-func TestProvidersAreListed(t *testing.T) {
-	t.Parallel()
-	out, _, err := caddy(t, "providers")
-	if err != nil {
-		t.Fatal(err)
-	}
-	narrow(t, out)
-	text, _, err := caddy(t, "providers", "--json")
-	var v struct {
-		Providers []struct {
-			Name             string
-			Schemes, Aliases []string
-		}
-	}
-	if err != nil || json.Unmarshal([]byte(text), &v) != nil || len(v.Providers) != len(providers.All()) {
-		t.Fatalf("%s, %v", text, err)
-	}
-	for _, p := range v.Providers {
-		if !strings.Contains(out, "\n"+p.Name+" ") || len(p.Schemes) == 0 || p.Aliases == nil {
-			t.Errorf("%+v", p)
-		}
-	}
-}
-
 func TestAMistypedCommandFails(t *testing.T) {
 	t.Parallel()
 	root := &cobra.Command{Use: "caddy"} // in Caddy it is not the root, which cobra would check by itself

@@ -7,10 +7,14 @@
 package providerdocs
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
+	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -25,40 +29,58 @@ const Command = "go run ./internal/providerdocs/write"
 // Dir is where the pages are, from the root of the module.
 const Dir = "docs/providers"
 
-// Pages gives the files by name. Root is the root of the module.
+// readme is the file in the root that says how many providers there are.
+const readme = "README.md"
+
+// Pages gives the files by their path from the root of the module.
 func Pages(root string) (map[string]string, error) {
 	j, err := readJudgements(root)
 	if err != nil {
 		return nil, err
 	}
-	pages := map[string]string{"README.md": index(j)}
+	pages := map[string]string{path.Join(Dir, "README.md"): index(j)}
 	for _, r := range providers.All() {
-		pages[r.Name+".md"] = page(r, j)
+		pages[path.Join(Dir, r.Name+".md")] = page(r, j)
+	}
+	written, err := os.ReadFile(filepath.Join(root, readme))
+	switch {
+	case err == nil:
+		pages[readme] = counted.ReplaceAllString(string(written), fmt.Sprintf("More than %d providers", roundly(presets())))
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("reading the README: %w", err)
 	}
 	return pages, nil
 }
 
-// Write makes the directory what it should be.
+var counted = regexp.MustCompile(`More than \d+ providers`)
+
+// roundly gives the multiple of ten below n.
+func roundly(n int) int { return (n - 1) / 10 * 10 }
+
+// presets counts the records that are of a provider.
+func presets() int {
+	return len(slices.DeleteFunc(providers.All(), func(r *verify.Record) bool { return r.Generic }))
+}
+
+// Write makes the files what they should be.
 func Write(root string) error {
 	pages, err := Pages(root)
 	if err != nil {
 		return err
 	}
-	dir := filepath.Join(root, filepath.FromSlash(Dir))
-	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // documentation is for everybody
+	if err := os.MkdirAll(filepath.Join(root, filepath.FromSlash(Dir)), 0o755); err != nil { //nolint:gosec // documentation is for everybody
 		return fmt.Errorf("making the directory of the pages: %w", err)
 	}
 	for name, content := range pages {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil { //nolint:gosec // see above
+		if err := os.WriteFile(filepath.Join(root, filepath.FromSlash(name)), []byte(content), 0o644); err != nil { //nolint:gosec // see above
 			return fmt.Errorf("writing a page: %w", err)
 		}
 	}
-	return eachFile(dir, func(name string) error {
-		if _, wanted := pages[name]; wanted {
-			return nil
-		}
-		return os.Remove(filepath.Join(dir, name))
-	})
+	gone, err := unwanted(root, pages)
+	for _, name := range gone {
+		err = errors.Join(err, os.Remove(filepath.Join(root, filepath.FromSlash(name))))
+	}
+	return err
 }
 
 // Stale lists the files that are missing, out of date or of no provider.
@@ -68,32 +90,28 @@ func Stale(root string) ([]string, error) {
 		return nil, err
 	}
 	var stale []string
-	dir := filepath.Join(root, filepath.FromSlash(Dir))
 	for _, name := range slices.Sorted(maps.Keys(pages)) {
-		if written, err := os.ReadFile(filepath.Join(dir, name)); err != nil || string(written) != pages[name] {
+		if written, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(name))); err != nil || string(written) != pages[name] {
 			stale = append(stale, name)
 		}
 	}
-	err = eachFile(dir, func(name string) error {
-		if _, wanted := pages[name]; !wanted {
-			stale = append(stale, name)
-		}
-		return nil
-	})
-	return stale, err
+	gone, err := unwanted(root, pages)
+	return append(stale, gone...), err
 }
 
-func eachFile(dir string, do func(name string) error) error {
-	entries, err := os.ReadDir(dir)
+// unwanted are files among the pages that are none of them.
+func unwanted(root string, pages map[string]string) ([]string, error) {
+	entries, err := os.ReadDir(filepath.Join(root, filepath.FromSlash(Dir)))
 	if err != nil {
-		return fmt.Errorf("reading the directory of the pages: %w", err)
+		return nil, fmt.Errorf("reading the directory of the pages: %w", err)
 	}
+	var found []string
 	for _, e := range entries {
-		if err := do(e.Name()); err != nil {
-			return fmt.Errorf("looking at %s: %w", e.Name(), err)
+		if name := path.Join(Dir, e.Name()); pages[name] == "" {
+			found = append(found, name)
 		}
 	}
-	return nil
+	return found, nil
 }
 
 const generated = "<!-- Made from the records by `" + Command + "`. Do not edit. -->\n\n"
@@ -102,19 +120,19 @@ const generated = "<!-- Made from the records by `" + Command + "`. Do not edit.
 func index(j *judgements) string {
 	var b strings.Builder
 	b.WriteString(generated + "# Providers\n\n")
-	var presets, generic []*verify.Record
+	var named, generic []*verify.Record
 	for _, r := range providers.All() {
 		if r.Generic {
 			generic = append(generic, r)
 		} else {
-			presets = append(presets, r)
+			named = append(named, r)
 		}
 	}
 	fmt.Fprintf(&b, "%d providers are known by name: `from stripe {env.STRIPE_SECRET}`. For others there are the [generic schemes](#generic-schemes). "+
-		"The same table on the terminal is `caddy webhooks providers`.\n\n", len(presets))
+		"The same table on the terminal is `caddy webhooks providers`.\n\n", len(named))
 	b.WriteString(legend)
 	b.WriteString("\n| name | provider | scheme | event ID | handshakes | signed anew | judged by |\n|---|---|---|---|---|---|---|\n")
-	for _, r := range presets {
+	for _, r := range named {
 		row(&b, link(r), r.Title, strings.Join(words.Algorithms(r), ", "), words.Naming(r), asked(r), words.Renewal(r), j.short(r))
 	}
 	b.WriteString("\n## Generic schemes\n\nFor senders without a preset. Their parameters stand in the block of `from`.\n\n| name | scheme | judged by |\n|---|---|---|\n")

@@ -17,7 +17,7 @@ func Fields(r *verify.Record) map[string]any {
 
 // plainly turns a value into maps, lists and plain values.
 func plainly(v reflect.Value) any {
-	if d, ok := v.Interface().(time.Duration); ok {
+	if d, ok := reflect.TypeAssert[time.Duration](v); ok {
 		return d.String()
 	}
 	switch v.Kind() { //nolint:exhaustive // all others are plain already

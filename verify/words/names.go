@@ -42,7 +42,8 @@ func named(r *verify.Record) []Block {
 // picks says where values stand; all of them together make the name.
 func picks(list []verify.Pick) string {
 	var parts []string
-	for i, p := range list {
+	before := ""
+	for _, p := range list {
 		if p.In == "body" || len(p.Names) == 0 {
 			parts = append(parts, "a hash of the body")
 			continue
@@ -52,8 +53,8 @@ func picks(list []verify.Pick) string {
 			names[i] = pick(name)
 		}
 		said := strings.Join(names, " and ")
-		if i == 0 || list[i-1].In != p.In {
-			said = where(p.In) + " " + said
+		if p.In != before {
+			said, before = where(p.In)+" "+said, p.In
 		}
 		parts = append(parts, said)
 	}
@@ -94,39 +95,47 @@ func late(r *verify.Record) []Block {
 
 // renewal looks at what a signature says of the time, and at who can make one.
 func renewal(r *verify.Record) (word, why string) {
-	switch first := &r.Schemes[0]; {
-	case !r.Generic, plain(first), first.Kind == "none":
-	case keyed(first):
-		return "no", "Only the sender has the private key: a signature cannot be made anew. Without a timestamp a late delivery verifies as it is."
-	case r.Generic:
-		return "by options", "A signature can be made anew where the secret is shared, and the timestamp is signed and stands in a header. " +
-			"Without a timestamp a late delivery verifies as it is."
+	if first := &r.Schemes[0]; r.Generic && !plain(first) && first.Kind != "none" {
+		return genericRenewal(first)
 	}
-	var yes, no, inBody bool
+	ways := map[string]bool{}
 	for i := range r.Schemes {
-		switch s := &r.Schemes[i]; {
-		case !ages(s):
-		case keyed(s):
-			no = true
-		case s.TimeJSON != "" || s.JSON != "" || s.Form != "" || s.Whole:
-			inBody = true
-		default:
-			yes = true
-		}
+		ways[way(&r.Schemes[i])] = true
 	}
 	switch {
-	case yes && no:
+	case ways["shared"] && ways["pair"]:
 		return "shared secret only", "With a shared secret the signature of a late delivery can be made anew. With a key pair it cannot: only the sender has the private key."
-	case yes:
+	case ways["shared"]:
 		return "yes", "The signature grows old, and the secret is shared: the signature of a late delivery can be made anew, for the same body."
-	case no:
+	case ways["pair"]:
 		return "no", "The signature grows old, and only the sender has the private key: a late delivery cannot be signed anew. " +
 			"An application that verifies by itself has to accept older ones."
-	case inBody:
+	case ways["body"]:
 		return "no", "The signature grows old, and it stands in the body, which is delivered byte for byte: a late delivery cannot be signed anew. " +
 			"An application that verifies by itself has to accept older ones."
 	}
 	return "not needed", "Nothing that is verified grows old: a late delivery verifies as it is."
+}
+
+func genericRenewal(s *verify.Scheme) (word, why string) {
+	if keyed(s) {
+		return "no", "Only the sender has the private key: a signature cannot be made anew. Without a timestamp a late delivery verifies as it is."
+	}
+	return "by options", "A signature can be made anew where the secret is shared, and the timestamp is signed and stands in a header. " +
+		"Without a timestamp a late delivery verifies as it is."
+}
+
+// way says what it would take to sign anew; empty if it is not needed.
+func way(s *verify.Scheme) string {
+	switch {
+	case !ages(s):
+		return ""
+	case keyed(s):
+		return "pair"
+	case s.TimeJSON != "" || s.JSON != "" || s.Form != "" || s.Whole:
+		return "body"
+	}
+	return "shared"
 }
 
 // ages tells whether a signature is refused when it is old.
