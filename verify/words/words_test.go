@@ -163,7 +163,7 @@ func TestWhatIsSaidOfUnsignedNamesHolds(t *testing.T) {
 			if p.In != "header" {
 				continue
 			}
-			for _, name := range strings.SplitSeq(strings.Join(p.Names, "|"), "|") {
+			for name := range strings.SplitSeq(strings.Join(p.Names, "|"), "|") {
 				s, err := verifytest.New(r)
 				if err != nil {
 					t.Fatal(err)
