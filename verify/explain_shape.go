@@ -196,16 +196,18 @@ func (x *inquiry) length() (Diagnosis, bool) {
 		if s.Kind != "hmac" && s.Kind != "digest" || s.Each != "" {
 			return Diagnosis{}, false
 		}
-		value, err := s.text(x.Request)
-		if err != nil || len(value) > maxSignature {
-			continue
-		}
-		signatures, _, err := s.parse(x.Request, value)
+		values, err := s.values(x.Request)
 		if err != nil {
 			continue
 		}
-		if found = s.wrongLength(signatures, value, x.v.record.Generic); found == "" {
-			return Diagnosis{}, false
+		for _, value := range values {
+			signatures, _, err := s.parse(x.Request, value)
+			if err != nil {
+				continue
+			}
+			if found = s.wrongLength(signatures, value, x.v.record.Generic); found == "" {
+				return Diagnosis{}, false
+			}
 		}
 	}
 	return Diagnosis{Reason: ReasonFormat, Words: found}, found != ""
