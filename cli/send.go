@@ -188,7 +188,7 @@ func payload(cmd *cobra.Command) (text string, sampled bool, err error) {
 
 // keys sets up the signer.
 func (s *sending) keys(cmd *cobra.Command) error {
-	params, err := options(cmd)
+	params, err := options(cmd, s.record)
 	if err != nil {
 		return err
 	}
@@ -288,7 +288,9 @@ func writeKey(private crypto.Signer) (string, error) {
 	return base64.StdEncoding.EncodeToString(der), nil
 }
 
-func options(cmd *cobra.Command) (map[string][]string, error) {
+// options are those of the flags. A generic scheme's may have several values; a
+// provider's own is one text.
+func options(cmd *cobra.Command, r *verify.Record) (map[string][]string, error) {
 	list, err := cmd.Flags().GetStringArray("option")
 	if err != nil || len(list) == 0 {
 		return nil, err
@@ -299,7 +301,11 @@ func options(cmd *cobra.Command) (map[string][]string, error) {
 		if !ok {
 			return nil, fmt.Errorf("--option %s: write name=value", o)
 		}
-		params[name] = append(params[name], strings.Fields(value)...)
+		values := strings.Fields(value)
+		if slices.ContainsFunc(r.Options, func(o verify.Option) bool { return o.Name == name }) {
+			values = []string{value}
+		}
+		params[name] = append(params[name], values...)
 	}
 	return params, nil
 }

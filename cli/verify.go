@@ -157,7 +157,7 @@ func readFile(path string) ([]byte, error) {
 
 // compile sets verification up as the configuration would.
 func (c *checking) compile(cmd *cobra.Command, ignoreAge bool) error {
-	params, err := options(cmd)
+	params, err := options(cmd, c.record)
 	if err != nil {
 		return err
 	}
