@@ -51,9 +51,10 @@ var tokens = map[string]string{
 	"body": "the body", "ts": "the timestamp", "url": "the whole address", "uri": "path and query of the address",
 	"path": "the path of the address", "method": "the method", "secret": "the secret", "kid": "the key's ID",
 	"body_sha256": "the SHA-256 of the body (hexadecimal)", "body_crc32": "the CRC-32 of the body (decimal)",
-	"sorted_form": "the form's fields, each name with its value, sorted by name",
-	"uri_escaped": "path and query of the address (the query encoded twice)",
-	"qsh":         "the hash of method, path and sorted query", "id": "the ID", "mac": "its HMAC with the source's first secret",
+	"sorted_form":  "the form's fields, each name with its value, sorted by name",
+	"url_and_form": "the address, then its query and the form's fields, sorted",
+	"uri_escaped":  "path and query of the address (the query encoded twice)",
+	"qsh":          "the hash of method, path and sorted query", "id": "the ID", "mac": "its HMAC with the source's first secret",
 }
 
 // token says what one part of a template stands for.

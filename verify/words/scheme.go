@@ -273,7 +273,7 @@ func claims(s *verify.Scheme) []string {
 	return items
 }
 
-var units = map[string]string{"": "in seconds since 1970", "s": "in seconds since 1970", "ms": "in milliseconds since 1970", "rfc3339": "as RFC 3339"}
+var units = map[string]string{"": "in seconds since 1970", "s": "in seconds since 1970", "ms": "in milliseconds since 1970", "rfc3339": "as RFC 3339", "http": "as an HTTP date"}
 
 // timestamp says where the time stands and how old it may be.
 func timestamp(s *verify.Scheme) string {
