@@ -54,7 +54,7 @@ var tokens = map[string]string{
 	"sorted_form":  "the form's fields, each name with its value, sorted by name",
 	"url_and_form": "the address, then its query and the form's fields, sorted",
 	"uri_escaped":  "path and query of the address (the query encoded twice)",
-	"qsh":          "the hash of method, path and sorted query", "id": "the ID", "mac": "its HMAC with the source's first secret",
+	"qsh":          "the hash of method, path and sorted query", "id": "the ID", "mac": "its HMAC",
 }
 
 // token says what one part of a template stands for.

@@ -115,6 +115,7 @@ func reply(a *verify.Answer) string {
 	for _, name := range slices.Sorted(maps.Keys(a.Header)) {
 		said += ", header " + code(name) + " = " + phrase(a.Header[name])
 	}
+	said = strings.ReplaceAll(said, tokens["mac"], "the HMAC of "+phrase(a.Mac)+" with the source's first secret")
 	if a.Visit != "" {
 		said += ", after the address in " + phrase(a.Visit) + " has been fetched, if its host fits " + code(a.VisitHost)
 	}

@@ -1,17 +1,30 @@
 package words
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/caddy-webhooks/caddy-webhooks/verify"
 )
 
-// Naming says in a few words what names an event.
+// Naming says in a few words what names an event: of many parts the first.
 func Naming(r *verify.Record) string {
 	if len(r.ID) == 0 {
 		return "none"
 	}
+	if parts := count(r.ID); parts > 2 {
+		first := verify.Pick{In: r.ID[0].In, Names: r.ID[0].Names[:1]}
+		return fmt.Sprintf("%s and %s more", picks([]verify.Pick{first}), number(parts-1))
+	}
 	return picks(r.ID)
+}
+
+func count(list []verify.Pick) int {
+	n := 0
+	for _, p := range list {
+		n += max(1, len(p.Names))
+	}
+	return n
 }
 
 func named(r *verify.Record) []Block {

@@ -115,7 +115,7 @@ func verified(r *verify.Record) []Block {
 	}
 	for i := range r.Schemes {
 		s := &r.Schemes[i]
-		blocks = append(blocks, text("%s%s:", algorithm(s), condition(s)), Block{Items: own[i]})
+		blocks = append(blocks, text("%s%s:", upper(algorithm(s)), condition(s)), Block{Items: own[i]})
 	}
 	return blocks
 }

@@ -63,25 +63,54 @@ func Page(r *verify.Record) []Section {
 }
 
 func uncovered(r *verify.Record) []Block {
-	var blocks []Block
-	switch {
-	case r.Uncovered != "":
-		blocks = append(blocks, text("%s", sentence(r.Uncovered)))
-	case r.Schemes[0].Kind == "none":
-		blocks = append(blocks, text("Everything: nothing is proven."))
-	case plain(&r.Schemes[0]):
-		blocks = append(blocks, text("Everything: the secret is sent, and nothing is signed."))
-	case r.Generic:
-		blocks = append(blocks, text("Whatever the options leave out. Without `content` the whole body is signed."))
-	default:
-		blocks = append(blocks, text("Nothing of the body: all of it is signed."))
-	}
+	blocks := []Block{text("%s", gap(r))}
 	if names := unsigned(r); len(names) > 0 {
-		blocks = append(blocks, text("Of what names the event, %s not signed. Whoever captures a request can change it and send it again as another event%s.",
-			list(names, "and")+plural(names, " is", " are"), untilStale(r)))
+		blocks = append(blocks, text("Of what names the event, %s not signed. Whoever captures a request can change %s and send it again as another event%s.",
+			byPlace(names)+plural(names, " is", " are"), plural(names, "it", "them"), untilStale(r)))
 	}
 	return blocks
 }
+
+// gap says what of the body is not signed.
+func gap(r *verify.Record) string {
+	sent, signed := false, false
+	for i := range r.Schemes {
+		sent, signed = sent || plain(&r.Schemes[i]), signed || !plain(&r.Schemes[i])
+	}
+	switch {
+	case r.Uncovered != "":
+		return sentence(r.Uncovered)
+	case r.Schemes[0].Kind == "none":
+		return "Everything: nothing is proven."
+	case sent && signed:
+		return "With a signature nothing of the body. With a token everything: it is sent, and nothing is signed."
+	case sent:
+		return "Everything: the secret is sent, and nothing is signed."
+	case r.Generic:
+		return "Whatever the options leave out. Without `content` the whole body is signed."
+	}
+	return "Nothing of the body: all of it is signed."
+}
+
+// byPlace lists names as `the headers a and b`.
+func byPlace(names []placed) string {
+	var parts []string
+	for _, in := range []string{"header", "query"} {
+		var group []string
+		for _, n := range names {
+			if n.in == in {
+				group = append(group, code(n.name))
+			}
+		}
+		if len(group) > 0 {
+			parts = append(parts, "the "+where(in)+plural(group, "", "s")+" "+list(group, "and"))
+		}
+	}
+	return strings.Join(parts, " and ")
+}
+
+// placed is a name at a place of a request.
+type placed struct{ in, name string }
 
 // untilStale bounds how long a captured request is good for.
 func untilStale(r *verify.Record) string {
@@ -94,16 +123,16 @@ func untilStale(r *verify.Record) string {
 }
 
 // unsigned are the headers and parameters that name an event and are not signed.
-func unsigned(r *verify.Record) []string {
-	var names []string
+func unsigned(r *verify.Record) []placed {
+	var names []placed
 	if r.Generic || plain(&r.Schemes[0]) {
 		return nil
 	}
 	for _, p := range r.ID {
 		for _, alternatives := range p.Names {
 			for name := range strings.SplitSeq(strings.TrimSuffix(alternatives, "?"), "|") {
-				if place := p.In + " " + name; !signs(r, p.In, name) {
-					names = append(names, where(p.In)+" "+code(strings.TrimPrefix(place, p.In+" ")))
+				if !signs(r, p.In, name) {
+					names = append(names, placed{p.In, name})
 				}
 			}
 		}

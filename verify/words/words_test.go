@@ -142,7 +142,7 @@ func TestWhatIsSaidOfLateDeliveriesHolds(t *testing.T) {
 	}
 }
 
-var notSigned = regexp.MustCompile("header `([^`]+)`")
+var notSigned = regexp.MustCompile("`([^`]+)`")
 
 // Headers that name an event are changed: where the page says that they are not
 // signed it is not noticed, else it is.
@@ -218,12 +218,14 @@ func TestEachWayToSignIsDescribed(t *testing.T) {
 		"slack":             {"`url_verification`: POST with JSON `challenge` and JSON `type` = `url_verification`, signed like an event. It is answered 200 with JSON `challenge`."},
 		"asana":             {"secret learn", "`caddy webhooks learn <source>`", "ID: none, so duplicates are not recognised."},
 		"ms-graph":          {"An accepted event is answered 202", "`clientState` in the JSON body, in every item of `value`"},
-		"github":            {"header `X-GitHub-Delivery` is not signed. Whoever captures a request can change it and send it again as another event."},
+		"github":            {"the header `X-GitHub-Delivery` is not signed. Whoever captures a request can change it and send it again as another event."},
 		"mailgun":           {"it stands in the body"},
 		"token":             {"Everything: the secret is sent, and nothing is signed."},
 		"none":              {"Whoever knows the address can send events."},
 		"meta":              {"parameter `hub.verify_token` equal to the option `verify_token`", "verify_token {env.META_VERIFY_TOKEN}"},
 		"discord":           {"any age is accepted", "{env.DISCORD_PUBLIC_KEY}", "throw-away pair"},
+		"x":                 {"`response_token` = `sha256=`, the HMAC of parameter `crc_token` with the source's first secret."},
+		"gitlab":            {"With a token everything: it is sent", "the headers `Idempotency-Key` and `X-Gitlab-Event-UUID` are not signed. Whoever captures a request can change them"},
 		"braintree":         {"`<public_key>|<signature>`"},
 	} {
 		r, ok := providers.Get(name)
