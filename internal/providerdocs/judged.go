@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -128,17 +129,19 @@ func readVersions(dir string) (versions, error) {
 	return v, nil
 }
 
-// name adds the version to a judge's name, where it is known: the last word of
-// the name is that of the package.
+// name adds the version to a judge's name, where it is known. The last word of
+// the name is that of the package; of a Go module, that of its repository.
 func (v versions) name(judge string) string {
-	fields := strings.Fields(judge)
-	if len(fields) == 0 {
-		return judge
+	kind, name, _ := strings.Cut(judge, " ")
+	version := v[name]
+	if kind == "Go" && version == "" {
+		for _, module := range slices.Sorted(maps.Keys(v)) {
+			if strings.Contains(module+"/", "/"+name+"/") {
+				version = v[module]
+			}
+		}
 	}
-	if version := v[fields[len(fields)-1]]; version != "" {
-		return judge + " " + version
-	}
-	return judge
+	return strings.TrimSpace(judge + " " + version)
 }
 
 // signed are the vectors that judge a signature.
@@ -164,6 +167,44 @@ func (j *judgements) short(r *verify.Record) string {
 		return "—"
 	}
 	return strings.Join(parts, "; ")
+}
+
+// How a record was judged, the best first.
+const (
+	byCode = iota
+	byRequest
+	byDescription
+	byNobody
+)
+
+// class is the best judge of a record.
+func (j *judgements) class(r *verify.Record) int {
+	best := byNobody
+	if len(j.judged[r.Name]) > 0 {
+		return byCode
+	}
+	for _, v := range j.signed(r) {
+		switch kind := kindOf(v.Origin); {
+		case strings.HasPrefix(kind, "request made"):
+			best = min(best, byDescription)
+		case strings.HasPrefix(kind, "published"):
+			best = min(best, byRequest)
+		default:
+			best = min(best, byCode)
+		}
+	}
+	return best
+}
+
+// summary says how many records were judged how.
+func (j *judgements) summary(records []*verify.Record) string {
+	counts := make([]int, byNobody+1)
+	for _, r := range records {
+		counts[j.class(r)]++
+	}
+	return fmt.Sprintf("Of %d, %d were judged by an SDK or other code that signs or verifies, %d more by a request that the provider publishes, "+
+		"%d more by a request made from its documentation or from the code of others, and %d by nobody else.",
+		len(records), counts[byCode], counts[byRequest], counts[byDescription], counts[byNobody])
 }
 
 func ways(one judged) string {

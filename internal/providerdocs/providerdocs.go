@@ -130,7 +130,7 @@ func index(j *judgements) string {
 	}
 	fmt.Fprintf(&b, "%d providers are known by name: `from stripe {env.STRIPE_SECRET}`. For others there are the [generic schemes](#generic-schemes). "+
 		"The same table on the terminal is `caddy webhooks providers`.\n\n", len(named))
-	b.WriteString(legend)
+	b.WriteString(legend + "\n" + j.summary(named) + " Each page says how sure each fact is.\n")
 	b.WriteString("\n| name | provider | scheme | event ID | handshakes | signed anew | judged by |\n|---|---|---|---|---|---|---|\n")
 	for _, r := range named {
 		row(&b, link(r), r.Title, strings.Join(words.Algorithms(r), ", "), words.Naming(r), asked(r), words.Renewal(r), j.short(r))

@@ -2,6 +2,7 @@ package providerdocs
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -169,12 +170,13 @@ func TestJudgesAndThoseLeftOutAreTold(t *testing.T) {
 	dir := elsewhere(t, map[string]string{
 		"verify/providers/testdata/judged.yaml": `
 - {provider: stripe, judge: npm stripe, signs: true, verifies: true}
-- {provider: stripe, judge: Go github.com/stripe/stripe-go/v82, verifies: true}
+- {provider: stripe, judge: Go stripe/stripe-go, verifies: true}
 - {provider: slack, judge: npm @slack/bolt, signs: true}
 `,
 		"verify/providers/testdata/left-out.yaml":        "- {name: zzz, why: It signs <nothing> | at all.}\n- {name: aaa, why: Its scheme is not known.}\n",
 		"verify/providers/testdata/vectors/zoom.yaml":    "- {origin: the question, unsigned: true}\n- {origin: \"computed with node's crypto from the documentation's description\"}\n",
 		"verify/providers/testdata/vectors/github.yaml":  "- {origin: \"GitHub's documentation, validating webhook deliveries\"}\n",
+		"verify/providers/testdata/vectors/twitch.yaml":  "- {origin: a question computed with node's crypto from the documentation's description}\n- {origin: computed with npm twitch 1.0.0}\n",
 		"verify/providers/testdata/vectors/dropbox.yaml": "- {origin: the question, unsigned: true}\n",
 		"internal/judges/go.mod":                         "module x\n\nrequire (\n\tgithub.com/stripe/stripe-go/v82 v82.5.1\n)\n",
 		"internal/judges/npm/package-lock.json":          `{"packages":{"":{},"node_modules/stripe":{"version":"23.1.0"},"node_modules/@slack/bolt":{"version":"5.1.0"},"node_modules/a/node_modules/stripe":{"version":"1.0.0"}}}`,
@@ -185,12 +187,14 @@ func TestJudgesAndThoseLeftOutAreTold(t *testing.T) {
 	}
 	for file, lines := range map[string][]string{
 		"README.md": {
-			"| npm stripe 23.1.0 (both ways); Go github.com/stripe/stripe-go/v82 v82.5.1 (verifies) |\n", "| npm @slack/bolt 5.1.0 (signs) |\n",
-			"| request made from the documentation |\n", "| published: GitHub's documentation, validating webhook deliveries |\n",
+			"| npm stripe 23.1.0 (both ways); Go stripe/stripe-go v82.5.1 (verifies) |\n", "| npm @slack/bolt 5.1.0 (signs) |\n",
+			fmt.Sprintf("Of %d, 3 were judged by an SDK or other code that signs or verifies, 1 more by a request that the provider publishes, "+
+				"1 more by a request made from its documentation or from the code of others, and %d by nobody else.", presets(), presets()-5),
+			"| request made from the documentation; computed with npm twitch 1.0.0 |\n", "| request made from the documentation |\n", "| published: GitHub's documentation, validating webhook deliveries |\n",
 			"| aaa | Its scheme is not known. |\n| zzz | It signs &lt;nothing> \\| at all. |\n",
 		},
 		"stripe.md": {
-			"- npm stripe 23.1.0 accepts what we sign, and we accept what it signs.\n- Go github.com/stripe/stripe-go/v82 v82.5.1 accepts what we sign.\n",
+			"- npm stripe 23.1.0 accepts what we sign, and we accept what it signs.\n- Go stripe/stripe-go v82.5.1 accepts what we sign.\n",
 		},
 		"slack.md":   {"- We accept what npm @slack/bolt 5.1.0 signs.\n"},
 		"zoom.md":    {"- A request that we accept: computed with node's crypto from the documentation's description.\n"},
