@@ -215,7 +215,7 @@ func (h *Handler) provisionAnswers() {
 	}
 	h.success = verify.Answer{Status: http.StatusOK}
 	if h.record.Success != nil {
-		h.success = *h.record.Success
+		h.success = h.verifier.Load().Success()
 	}
 	if h.Respond != nil {
 		h.success = verify.Answer{Status: h.Respond.Status, Body: h.Respond.Body, Type: "text/plain; charset=utf-8"}

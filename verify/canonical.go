@@ -3,6 +3,7 @@ package verify
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -42,6 +43,40 @@ func listed(h http.Header, list string) []string {
 	}
 	slices.Sort(names)
 	return names
+}
+
+// urlAndForm is an address with its query and the fields of a form, all sorted,
+// as Plivo signs them:
+// https://www.plivo.com/docs/messaging/concepts/signature-validation
+func urlAndForm(r *Request) string {
+	u, err := url.Parse(r.URL)
+	if err != nil {
+		return ""
+	}
+	form, err := url.ParseQuery(string(r.Body))
+	if err != nil {
+		return ""
+	}
+	query := sortedPairs(u.Query(), "=", "&")
+	base, _, _ := strings.Cut(r.URL, "?")
+	if query != "" || len(form) > 0 {
+		base += "?" + query
+	}
+	if query != "" && len(form) > 0 {
+		base += "."
+	}
+	return base + sortedPairs(form, "", "")
+}
+
+// sortedPairs writes every name and value, by name, then by value.
+func sortedPairs(values url.Values, within, between string) string {
+	var pairs []string
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		for _, v := range slices.Sorted(slices.Values(values[name])) {
+			pairs = append(pairs, name+within+v)
+		}
+	}
+	return strings.Join(pairs, between)
 }
 
 const upperHex = "0123456789ABCDEF"

@@ -31,6 +31,9 @@ func (v *Verifier) Precheck(method string, h http.Header) error {
 // headers lists the headers that carry signatures or tokens.
 func (v *Verifier) headers() []string {
 	var names []string
+	if !v.basic.Empty() {
+		names = append(names, "Authorization")
+	}
 	for _, s := range v.schemes {
 		if s.Kind == "basic" {
 			names = append(names, "Authorization")
@@ -55,6 +58,9 @@ func (v *Verifier) Proof() []string {
 // Verify proves a request. Secrets of the request's own may be given; they are
 // tried after the configured ones. Every error wraps [ErrRejected].
 func (v *Verifier) Verify(r *Request, now time.Time, own ...Secret) (Verdict, error) {
+	if err := v.checkBasic(r); err != nil {
+		return Verdict{}, err
+	}
 	var err error
 	signed := false // a signature was there, and did not fit
 	for _, s := range v.schemes {

@@ -22,7 +22,7 @@ type token struct{ kind, arg string }
 var tokenKinds = map[string]bool{
 	"body": false, "ts": false, "id": false, "url": false, "method": false, "uri": false, "path": false,
 	"body_sha256": false, "body_crc32": false, "sorted_form": false, "secret": false, "mac": false,
-	"uri_escaped": false, "qsh": false, "kid": false, "lines": true, "signed": true,
+	"uri_escaped": false, "url_and_form": false, "qsh": false, "kid": false, "lines": true, "signed": true,
 	"header": true, "query": true, "json": true, "form": true, "option": true,
 }
 
@@ -117,6 +117,8 @@ func (t token) ofRequest(r *Request) string {
 		return r.address(t.kind)
 	case "uri_escaped":
 		return escapedTwice(r.address("uri"))
+	case "url_and_form":
+		return urlAndForm(r)
 	case "qsh":
 		return queryHash(r)
 	case "header":

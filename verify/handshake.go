@@ -173,6 +173,14 @@ func (v *Verifier) answer(a *Answer, r *Request) Answer {
 	return filled
 }
 
+// Success is the record's answer to an accepted event.
+func (v *Verifier) Success() Answer {
+	if v.record.Success == nil {
+		return Answer{Status: http.StatusOK}
+	}
+	return v.answer(v.record.Success, &Request{})
+}
+
 // MayVisit tells whether the address that the answer depends on is one that the
 // record allows.
 func (a *Answer) MayVisit() bool { return trusted(a.Visit, a.VisitHost, a.VisitPath) }

@@ -42,16 +42,20 @@ func (s *Scheme) validateJWT() error {
 	return nil
 }
 
-// longEnough refuses a shared secret that is shorter than the hash: RFC 7518
-// §3.2 forbids it, and no such token would ever be accepted.
+// longEnough refuses a shared secret that is shorter than the hash of every
+// algorithm: RFC 7518 §3.2 forbids it, and no such token would ever be accepted.
 func (s *Scheme) longEnough(secret []byte) error {
+	var refused error
 	for _, a := range s.Algorithms {
 		bits, err := strconv.Atoi(strings.TrimPrefix(a, "HS"))
-		if err == nil && len(secret)*8 < bits {
-			return fmt.Errorf("the secret has %d bytes, %s needs at least %d: choose a longer one at the provider", len(secret), a, bits/8)
+		if err != nil || len(secret)*8 >= bits {
+			return nil
+		}
+		if refused == nil {
+			refused = fmt.Errorf("the secret has %d bytes, %s needs at least %d: choose a longer one at the provider", len(secret), a, bits/8)
 		}
 	}
-	return nil
+	return refused
 }
 
 // algorithms are those that are accepted; every other one, none above all, is

@@ -103,8 +103,8 @@ type Scheme struct {
 	// {query:name}, {json:path}, {form:name}, {sorted_form} (each name and value,
 	// by name), {option:name} (of the operator), {secret} (for digest), {lines:a b c}
 	// (the JSON strings of these names, each with its name on a line), {signed:Name}
-	// (the headers that a header lists) and {uri_escaped} (path and query, encoded
-	// twice).
+	// (the headers that a header lists), {uri_escaped} (path and query, encoded
+	// twice) and {url_and_form} (address, query and form, sorted).
 	Content string `yaml:"content"`
 	// URLVariants tells that {url} counts with and without the default port too.
 	URLVariants bool `yaml:"url_variants"`
@@ -115,7 +115,7 @@ type Scheme struct {
 	Algorithms []string          `yaml:"algorithms"`
 	Claims     map[string]string `yaml:"claims"`
 	// TimeHeader and TimeJSON say where the timestamp stands; TimeUnit is s
-	// (default), ms or rfc3339.
+	// (default), ms, rfc3339 or http (a date as in HTTP headers).
 	TimeHeader []string `yaml:"time_header"`
 	TimeJSON   string   `yaml:"time_json"`
 	TimeUnit   string   `yaml:"time_unit"`
@@ -249,6 +249,8 @@ type Verifier struct {
 	methods []string
 	secrets []Secret
 	options map[string]string
+	// basic is user and password that a request must have besides.
+	basic Secret
 	// lent are patterns of what anybody can have signed by a handshake.
 	lent []string
 }
@@ -320,6 +322,10 @@ func (v *Verifier) scheme(of *Scheme, o Options, used map[string]bool) (*scheme,
 // take takes the record's own options.
 func (v *Verifier) take(o Options, used map[string]bool) error {
 	v.options = map[string]string{}
+	used["basic_auth"] = true
+	if err := v.takeBasic(o.Params["basic_auth"]); err != nil {
+		return &OptionError{Option: "basic_auth", Err: err}
+	}
 	for _, option := range v.record.Options {
 		values := o.Params[option.Name]
 		used[option.Name] = true

@@ -213,8 +213,8 @@ func (s *Scheme) validateWords() error {
 		return fmt.Errorf("unknown hash %q: sha256, sha1 or sha512", s.Hash)
 	case !slices.Contains([]string{"", "hex", "base64", "base64url"}, s.Encoding):
 		return fmt.Errorf("unknown encoding %q: hex, base64 or base64url", s.Encoding)
-	case !slices.Contains([]string{"", "s", "ms", "rfc3339"}, s.TimeUnit):
-		return fmt.Errorf("unknown unit of time %q: s, ms or rfc3339", s.TimeUnit)
+	case !slices.Contains([]string{"", "s", "ms", "rfc3339", "http"}, s.TimeUnit):
+		return fmt.Errorf("unknown unit of time %q: s, ms, rfc3339 or http", s.TimeUnit)
 	}
 	return nil
 }

@@ -23,6 +23,7 @@ var ErrCannotSign = errors.New("only the provider can sign so")
 // time, with the first secret that fits. id is used where the scheme signs one.
 // Where the provider signs in the body, the body changes.
 func (v *Verifier) Sign(r *Request, now time.Time, id string) error {
+	v.addBasic(r)
 	for _, s := range v.schemes {
 		if len(s.keys) > 0 && !s.asymmetric() && s.meant(r) {
 			return s.sign(r, s.keys[0], now, id)
@@ -38,6 +39,7 @@ func (v *Verifier) Sign(r *Request, now time.Time, id string) error {
 
 // SignKey signs as the holder of the private key would.
 func (v *Verifier) SignKey(r *Request, private crypto.Signer, now time.Time, id string) error {
+	v.addBasic(r)
 	for _, s := range v.schemes {
 		switch {
 		case !s.asymmetric(), !s.When.fit(r):
@@ -60,13 +62,24 @@ func (v *Verifier) SignKey(r *Request, private crypto.Signer, now time.Time, id 
 	return fmt.Errorf("provider %s does not sign with a key pair", v.record.Name)
 }
 
+// addBasic sets user and password, where they are asked for besides.
+func (v *Verifier) addBasic(r *Request) {
+	if v.basic.Empty() {
+		return
+	}
+	if r.Header == nil {
+		r.Header = http.Header{}
+	}
+	r.Header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(v.basic.text)))
+}
+
 // meant tells whether a scheme is the one for this kind of body.
 func (s *scheme) meant(r *Request) bool {
 	if !s.When.fit(r) {
 		return false
 	}
 	for _, t := range s.content {
-		if t.kind == "sorted_form" {
+		if t.kind == "sorted_form" || t.kind == "url_and_form" {
 			return len(r.Body) == 0 || isForm(r.Header)
 		}
 	}

@@ -216,7 +216,7 @@ func (s *scheme) given(t token, r *Request, st stamps) error {
 		return fmt.Errorf("%w: no header %s", ErrMissing, t.arg)
 	case t.kind == "signed" && !s.signsTime(listed(r.Header, t.arg), t.arg):
 		return fmt.Errorf("%w: header %s does not list itself and the timestamp", ErrFormat, t.arg)
-	case t.kind == "sorted_form" && len(r.Body) > 0 && !readsAsForm(r):
+	case (t.kind == "sorted_form" || t.kind == "url_and_form") && len(r.Body) > 0 && !readsAsForm(r):
 		return fmt.Errorf("%w: the body is no form", ErrFormat)
 	}
 	return t.once(r)
@@ -319,6 +319,8 @@ func (s *scheme) formatTime(t time.Time) string {
 	switch s.TimeUnit {
 	case "rfc3339":
 		return t.UTC().Format(time.RFC3339)
+	case "http":
+		return t.UTC().Format(http.TimeFormat)
 	case "ms":
 		return strconv.FormatInt(t.UnixMilli(), 10)
 	}

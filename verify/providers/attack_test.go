@@ -263,7 +263,7 @@ func TestEachThingThatASignatureCoversIsChangedAndRefused(t *testing.T) {
 			t.Errorf("%s: the signature does not cover the body, and the record does not say what is open", d.Name)
 		}
 	}
-	for _, kind := range []string{"body", "ts", "id", "url", "uri", "uri_escaped", "method", "header", "query", "json", "form", "sorted_form", "lines", "signed", "body_sha256", "body_crc32"} {
+	for _, kind := range []string{"body", "ts", "id", "url", "uri", "uri_escaped", "method", "header", "query", "json", "form", "sorted_form", "url_and_form", "lines", "signed", "body_sha256", "body_crc32"} {
 		if !seen[kind] {
 			t.Errorf("no scheme covers {%s}: it is not attacked", kind)
 		}
@@ -276,7 +276,7 @@ func coversWhole(s verify.Scheme) (kind string, ok bool) {
 		return "whole", true
 	}
 	for _, token := range contentOf(s) {
-		if slices.Contains([]string{"body", "body_sha256", "sorted_form"}, token[0]) {
+		if slices.Contains([]string{"body", "body_sha256", "sorted_form", "url_and_form"}, token[0]) {
 			return token[0], true
 		}
 	}
@@ -311,6 +311,8 @@ func attacksOn(d *verifytest.Door, kind, arg string) []attack {
 		return attacksOnField(arg)
 	case "sorted_form":
 		return attacksOnForm()
+	case "url_and_form":
+		return append(attacksOnURL(true), attacksOnForm()...)
 	case "signed":
 		return append(attacksOnHeader(arg), attack{"a list of headers without the time", func(q *verify.Request) { q.Header.Set(arg, strings.ToLower(arg)) }})
 	}
