@@ -96,7 +96,7 @@ func (x *inquiry) changed(changes []bodyChange, price int) iter.Seq[guess] {
 
 // coversBody tells whether the body has a part in what is signed.
 func (v *Verifier) coversBody() bool {
-	if v.signs("body", "body_sha256", "body_crc32", "sorted_form", "form", "json") {
+	if v.signs("body", "body_sha256", "body_crc32", "sorted_form", "url_and_form", "form", "json") {
 		return true
 	}
 	for _, s := range v.schemes {

@@ -36,7 +36,7 @@ func (x *inquiry) addresses() iter.Seq[guess] {
 
 // SignsURL tells whether the public address has a part in what is signed.
 func (v *Verifier) SignsURL() bool {
-	return v.signs("url", "uri", "path") || slices.ContainsFunc(v.schemes, func(s *scheme) bool {
+	return v.signs("url", "uri", "path", "uri_escaped", "url_and_form") || slices.ContainsFunc(v.schemes, func(s *scheme) bool {
 		for _, template := range s.Claims {
 			if strings.Contains(template, "{url}") {
 				return true

@@ -48,10 +48,11 @@ func (s *Scheme) longEnough(secret []byte) error {
 	var refused error
 	for _, a := range s.Algorithms {
 		bits, err := strconv.Atoi(strings.TrimPrefix(a, "HS"))
-		if err != nil || len(secret)*8 >= bits {
+		switch {
+		case err != nil:
+		case len(secret)*8 >= bits:
 			return nil
-		}
-		if refused == nil {
+		case refused == nil:
 			refused = fmt.Errorf("the secret has %d bytes, %s needs at least %d: choose a longer one at the provider", len(secret), a, bits/8)
 		}
 	}

@@ -79,7 +79,7 @@ func (s *scheme) meant(r *Request) bool {
 		return false
 	}
 	for _, t := range s.content {
-		if t.kind == "sorted_form" || t.kind == "url_and_form" {
+		if t.wholeForm() {
 			return len(r.Body) == 0 || isForm(r.Header)
 		}
 	}

@@ -216,11 +216,14 @@ func (s *scheme) given(t token, r *Request, st stamps) error {
 		return fmt.Errorf("%w: no header %s", ErrMissing, t.arg)
 	case t.kind == "signed" && !s.signsTime(listed(r.Header, t.arg), t.arg):
 		return fmt.Errorf("%w: header %s does not list itself and the timestamp", ErrFormat, t.arg)
-	case (t.kind == "sorted_form" || t.kind == "url_and_form") && len(r.Body) > 0 && !readsAsForm(r):
+	case t.wholeForm() && len(r.Body) > 0 && !readsAsForm(r):
 		return fmt.Errorf("%w: the body is no form", ErrFormat)
 	}
 	return t.once(r)
 }
+
+// wholeForm tells whether a token stands for all fields of a form.
+func (t token) wholeForm() bool { return t.kind == "sorted_form" || t.kind == "url_and_form" }
 
 // signsTime tells whether a list of signed headers holds what makes it count.
 func (s *scheme) signsTime(names []string, list string) bool {
