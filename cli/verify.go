@@ -168,7 +168,7 @@ func (c *checking) compile(cmd *cobra.Command, ignoreAge bool) error {
 	if text := os.Getenv(secretVariable); len(secrets) == 0 && text != "" && c.record.Schemes[0].Kind != "none" {
 		secrets = []string{text}
 	}
-	o := verify.Options{Params: params, Keys: keys.New(keys.Options{})}
+	o := verify.Options{Params: params, Keys: keys.New(keys.Options{}), PerRequest: c.record.Learn != nil}
 	for _, text := range secrets {
 		o.Secrets = append(o.Secrets, verify.NewSecret(text))
 	}
@@ -311,6 +311,11 @@ func (c *checking) run() error {
 // signed handshakes, name.
 func (c *checking) check() error {
 	early := c.verifier.Precheck(c.request.Method, c.request.Header)
+	if _, _, ok := c.verifier.Offered(c.request); ok {
+		c.result.Verified, c.result.Handshake = true, "secret"
+		c.note("the provider hands its secret over here; it is kept only after `caddy webhooks learn`, and nothing is stored")
+		return nil
+	}
 	if _, name, ok := c.verifier.Greet(c.request, false); ok {
 		c.result.Verified, c.result.Handshake = true, name
 		c.note("this handshake is answered without a proof, and nothing is stored")

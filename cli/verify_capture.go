@@ -41,7 +41,7 @@ type captured struct {
 var (
 	errUnknown = errors.New("this is neither a curl command, nor a HAR file, nor an HTTP request, nor an event of `caddy webhooks show --json`")
 	startLine  = regexp.MustCompile(`^[A-Z]+ \S+ HTTP/[0-9.]+\r?\n`)
-	curlLine   = regexp.MustCompile(`^(?:\$ |% |> )?(?:[A-Z_]+=\S* )*\S*curl(?:\.exe)?\s`)
+	curlLine   = regexp.MustCompile(`^(?:\$ |% |> )?(?:\w+=\S*[\s\\]+)*\S*curl(?:\.exe)?\s`)
 )
 
 // readCapture finds out what a text is, and reads it. entry is the one of

@@ -283,6 +283,7 @@ func TestVerifyTellsHandshakes(t *testing.T) {
 	t.Parallel()
 	slack := sent(t, "slack", "s", "https://hooks.example.com/slack", `{"type":"url_verification","challenge":"c"}`)
 	has(t, verified(t, asHTTP(slack, "\r\n"), "slack", "--secret", "s", "--at", at), "handshake  url_verification\n", "secret     1\n")
+	has(t, verified(t, "curl https://hooks.example.com/asana -X POST -H 'X-Hook-Secret: b537207f20cbfa02357cf448134da559'", "asana"), "handshake  secret\n", "hands its secret over")
 	has(t, verified(t, "curl https://hooks.example.com/dropbox?challenge=abc", "dropbox", "--secret", "s"), "handshake  challenge\n", "without a proof")
 }
 
@@ -453,6 +454,31 @@ func TestACurlCommandMeansWhatCurlWouldSend(t *testing.T) {
 		if got != want {
 			t.Errorf("%s: %q, want %q", command, got, want)
 		}
+	}
+}
+
+// The command lines are those that tools write; the signature is of GitHub's
+// documentation.
+func TestCommandsAsToolsWriteThemVerify(t *testing.T) {
+	t.Parallel()
+	const signature = "X-Hub-Signature-256: sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"
+	for name, command := range map[string]string{
+		"Postman": "curl --location --request POST 'https://hooks.example.com/github' \\\n--header 'Content-Type: text/plain' \\\n--header '" + signature +
+			"' \\\n--data-raw 'Hello, World!'",
+		"Insomnia": "curl --request POST \\\n  --url https://hooks.example.com/github \\\n  --header 'Content-Type: text/plain' \\\n  --header 'User-Agent: insomnia/10.0.0' \\\n" +
+			"  --header '" + signature + "' \\\n  --data 'Hello, World!'",
+		"Chrome": "curl 'https://hooks.example.com/github' \\\n  -H 'accept: */*' \\\n  -H 'content-type: text/plain;charset=UTF-8' \\\n  -b 'a=1; b=2' \\\n" +
+			"  -H 'sec-ch-ua: \"Chromium\";v=\"142\"' \\\n  -H '" + strings.ToLower(signature) + "' \\\n  --data-raw $'Hello, World\\u0021' ;",
+		"Firefox": "curl 'https://hooks.example.com/github' --compressed -X POST -H 'User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:145.0)' -H '" + signature +
+			"' -H 'Connection: keep-alive' --data-raw $'Hello, World\\041'",
+		"mitmproxy": "curl -H 'content-length: 13' -H '" + signature + "' -X POST https://hooks.example.com/github -d 'Hello, World!'",
+		"a script":  "GH=1 \\\n  curl -sS -o /dev/null -w '%{http_code}\\n' -XPOST -H\"" + signature + "\" --data-binary @- https://hooks.example.com/github",
+	} {
+		if name == "a script" { // what came from standard input is not there
+			command = strings.Replace(command, "@-", `"Hello, World"'!'`, 1)
+		}
+		out := verified(t, command, "github", "--secret", "It's a Secret to Everybody")
+		has(t, out, "curl command, 13 bytes of body")
 	}
 }
 

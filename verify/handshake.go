@@ -107,7 +107,7 @@ func (h *Handshake) asksForm(r *Request) bool {
 	// An event in JSON whose text holds `&name=value` could be read as a form too,
 	// and would be lost.
 	form, err := url.ParseQuery(string(r.Body))
-	if err != nil || r.Header.Get("Content-Type") != "" && !isForm(r.Header) || gjson.ValidBytes(r.Body) {
+	if err != nil || r.Header.Get("Content-Type") != "" && !isForm(r.Header) || json.Valid(r.Body) {
 		return false
 	}
 	for name, want := range h.Form {

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"encoding/json"
 	"net/http"
 
 	"github.com/tidwall/gjson"
@@ -16,7 +17,7 @@ func (v *Verifier) Offered(r *Request) (secret string, a Answer, ok bool) {
 	}
 	if l.Header != "" {
 		secret = r.Header.Get(l.Header)
-	} else if gjson.ValidBytes(r.Body) {
+	} else if json.Valid(r.Body) {
 		secret = gjson.GetBytes(r.Body, l.JSON).String()
 	}
 	if secret == "" || !fitsAll(l.Pattern, secret) {

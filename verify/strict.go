@@ -31,7 +31,7 @@ func (s *scheme) unambiguous(r *Request) error {
 			return fmt.Errorf("%w: form field %s is there more than once", ErrFormat, name)
 		}
 	}
-	if s.runsOn() && !gjson.ValidBytes(r.Body) {
+	if s.runsOn() && !json.Valid(r.Body) {
 		return fmt.Errorf("%w: the body is no JSON", ErrFormat)
 	}
 	return nil

@@ -49,7 +49,7 @@ func public(text []byte) (named, bool) {
 // ended is refused.
 func single(text []byte, at string) ([]named, error) {
 	found := gjson.GetBytes(text, at)
-	if !gjson.ValidBytes(text) || !found.IsObject() {
+	if !json.Valid(text) || !found.IsObject() {
 		return nil, errors.New("the answer holds no key")
 	}
 	if ended := found.Get("expired_at"); ended.Exists() && ended.Type != gjson.Null {
