@@ -19,3 +19,6 @@ func HintedProviders() []string {
 
 // Indented writes JSON anew, indented by four.
 func Indented(src []byte) []byte { return style{indent: "    "}.write(src) }
+
+// SmallOrder are the Ed25519 keys under which anybody can sign.
+func SmallOrder() []string { return slices.Clone(smallOrder) }

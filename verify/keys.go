@@ -86,7 +86,7 @@ func (s *scheme) published(r *Request, now time.Time) ([]key, error) {
 	}
 	var keys []key
 	for _, public := range found {
-		if fits(s.Kind, public) == nil && len(keys) < maxKeys {
+		if fits(s.Kind, public) == nil && s.suits(public) == nil && len(keys) < maxKeys {
 			keys = append(keys, key{index: -1, public: public})
 		}
 	}

@@ -50,7 +50,10 @@ func (s Secret) publicKey(kind, form string) (crypto.PublicKey, error) {
 	if err == nil && len(b) != ed25519.PublicKeySize {
 		err = fmt.Errorf("the public key has %d bytes, Ed25519 keys have %d", len(b), ed25519.PublicKeySize)
 	}
-	return ed25519.PublicKey(b), err
+	if err != nil {
+		return nil, err
+	}
+	return ed25519.PublicKey(b), fits(kind, ed25519.PublicKey(b))
 }
 
 // parsedKey reads a public key or a certificate, as PEM or as base64 of its DER
@@ -85,7 +88,10 @@ func derOf(text string) ([]byte, error) {
 func fits(kind string, public crypto.PublicKey) error {
 	switch k := public.(type) {
 	case ed25519.PublicKey:
-		if kind == "ed25519" || kind == "jwt" {
+		switch {
+		case anybodys(k):
+			return errors.New("anybody can sign under this public key: is it a placeholder?")
+		case kind == "ed25519", kind == "jwt":
 			return nil
 		}
 	case *ecdsa.PublicKey:

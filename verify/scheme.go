@@ -224,7 +224,9 @@ func (s *scheme) key(index int, secret Secret) (key, error) {
 	k := key{index: index, digest: secret.Digest()}
 	var err error
 	if s.asymmetric() {
-		k.public, err = secret.publicKey(s.Kind, s.SecretForm)
+		if k.public, err = secret.publicKey(s.Kind, s.SecretForm); err == nil {
+			err = s.suits(k.public)
+		}
 		return k, err
 	}
 	if k.bytes, err = secret.key(s.SecretForm); err != nil {

@@ -169,7 +169,7 @@ func TestGitlabsTokenDoesNotMakeAFailedSignatureGood(t *testing.T) {
 func TestHandshakesAreAnsweredAndMarked(t *testing.T) {
 	t.Parallel()
 	slack := verifier(t, "slack", verify.Options{}, "s")
-	discord := verifier(t, "discord", verify.Options{}, strings.Repeat("00", 32))
+	discord := verifier(t, "discord", verify.Options{}, strings.Repeat("02", 32))
 	for name, c := range map[string]struct {
 		v    *verify.Verifier
 		body string
