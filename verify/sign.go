@@ -135,7 +135,7 @@ func (v *Verifier) Spoil(r *Request, wrong func(string) string) error {
 			one := *s
 			one.JSON = path
 			text, err := one.text(r)
-			if path == "" && s.Form == "" || err != nil {
+			if path == "" && s.Form == "" && !s.Whole || err != nil {
 				continue
 			}
 			if err := one.put(r, wrong(text)); err != nil {
