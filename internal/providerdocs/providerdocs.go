@@ -133,7 +133,7 @@ func index(j *judgements) string {
 	b.WriteString(legend + "\n" + j.summary(named) + " Each page says how sure each fact is.\n")
 	b.WriteString("\n| name | provider | scheme | event ID | handshakes | signed anew | judged by |\n|---|---|---|---|---|---|---|\n")
 	for _, r := range named {
-		row(&b, link(r), r.Title, strings.Join(words.Algorithms(r), ", "), words.Naming(r), asked(r), words.Renewal(r), j.short(r))
+		row(&b, link(r), called(r), strings.Join(words.Algorithms(r), ", "), words.Naming(r), asked(r), words.Renewal(r), j.short(r))
 	}
 	b.WriteString("\n## Generic schemes\n\nFor senders without a preset. Their parameters stand in the block of `from`.\n\n| name | scheme | judged by |\n|---|---|---|\n")
 	for _, r := range generic {
@@ -155,6 +155,14 @@ const legend = `- **event ID**: what names an event, so that its repeat is dropp
 `
 
 func link(r *verify.Record) string { return "[" + r.Name + "](" + r.Name + ".md)" }
+
+// called is the title with the other names.
+func called(r *verify.Record) string {
+	if len(r.Aliases) == 0 {
+		return r.Title
+	}
+	return r.Title + " (also `" + strings.Join(r.Aliases, "`, `") + "`)"
+}
 
 func asked(r *verify.Record) string {
 	var said []string

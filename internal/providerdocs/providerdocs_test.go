@@ -116,6 +116,9 @@ func TestTheTableHasEveryProviderOnceAndTheirNumber(t *testing.T) {
 	if !strings.Contains(index, "\n"+strconv.Itoa(presets())+" providers are known") {
 		t.Errorf("the table does not say %d", presets())
 	}
+	if !strings.Contains(index, "| Standard Webhooks (also `svix`, `clerk`, ") {
+		t.Error("the other names are missing")
+	}
 	for line := range strings.SplitSeq(index, "\n") {
 		if columns := strings.Count(strings.ReplaceAll(line, `\|`, ""), "|"); strings.HasPrefix(line, "|") && !slices.Contains([]int{8, 4, 3}, columns) {
 			t.Errorf("%d columns: %s", columns-1, line)

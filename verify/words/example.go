@@ -179,7 +179,7 @@ var params = map[string]struct {
 	"content":     {"<template>", "What is signed, e.g. `{ts}.{body}`. There are `{body}`, `{ts}`, `{id}`, `{url}`, `{method}`, `{path}`, `{header:Name}`, `{query:name}`, `{json:path}` and others. Default: `{body}`.", signing},
 	"list":        {"<text>", "What separates several values in one header, e.g. a comma.", signing},
 	"key":         {"<name>", "With `list`: the values are `name=value`, and this name has the signature.", signing},
-	"timestamp":   {"header|json|key <name> [s|ms|rfc3339]", "Where the signed time stands: in a header, in the JSON body, or under a name of the list. The age is then checked: 5 minutes, or `tolerance`.", signing},
+	"timestamp":   {"header|json|key <name> [s|ms|rfc3339|http]", "Where the signed time stands: in a header, in the JSON body, or under a name of the list. The age is then checked: 5 minutes, or `tolerance`.", signing},
 	"id_header":   {"<name>...", "The header of `{id}`.", signing},
 	"secret_form": {"utf8|hex|base64|whsec|key", "How the secret's text becomes the key.", append([]string{"token"}, signing...)},
 	"algorithms":  {"<algorithm>...", "Those that are accepted, e.g. `RS256`. Default: `HS256`.", tokened},
