@@ -78,7 +78,7 @@ func (p Peer) secrets() []Secret { return slices.Concat(p.Verifier.secrets, p.Le
 
 const (
 	// mostTries and mostWork bound one diagnosis: the verifications, and the bytes
-	// that are hashed or rewritten for them. That is a few milliseconds.
+	// that are hashed or rewritten for them. That is some ten milliseconds.
 	mostTries = 96
 	mostWork  = 16 << 20
 	// tryCost is added to the bytes of each verification, keyCost is what a public

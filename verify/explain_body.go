@@ -9,6 +9,7 @@ import (
 	"io"
 	"iter"
 	"net/url"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -35,11 +36,23 @@ var endChanges = []bodyChange{
 	{"without the byte order mark at its beginning", func(b []byte) []byte { return bytes.TrimPrefix(b, []byte(bom)) }},
 }
 
-// bodyChanges rewrite a body.
+// bodyChanges rewrite a body, whatever it is.
 var bodyChanges = []bodyChange{
 	{"with CRLF for each newline", func(b []byte) []byte { return bytes.ReplaceAll(newlines(b), []byte("\n"), []byte("\r\n")) }},
 	{"with newlines for each CRLF", newlines},
 	{"with a byte order mark at its beginning", func(b []byte) []byte { return append([]byte(bom), b...) }},
+	{"decompressed (gzip)", ungzip},
+	{"decompressed (deflate)", inflate},
+	{"decoded from base64", unbase64Body},
+	{"as a form, percent-encoded", func(b []byte) []byte { return formOf(b, url.QueryEscape) }},
+	{"as a form, percent-encoded with %20 for spaces", func(b []byte) []byte { return formOf(b, escape20) }},
+	{"as a form, percent-encoded in small letters", func(b []byte) []byte { return formOf(b, escapeLower) }},
+	{"in Latin-1, of which UTF-8 was made", latin1},
+	{"in UTF-8, of which Latin-1 was made", fromLatin1},
+}
+
+// jsonChanges rewrite a body that is JSON.
+var jsonChanges = []bodyChange{
 	{"with its JSON written compactly", style{}.write},
 	{"with its JSON written compactly, slashes and all but ASCII escaped, as PHP does", style{ascii: true, slash: true}.write},
 	{"with its JSON written compactly, slashes escaped", style{slash: true}.write},
@@ -53,17 +66,9 @@ var bodyChanges = []bodyChange{
 	{"with its JSON indented by two", style{indent: "  "}.write},
 	{"with its JSON indented by four", style{indent: "    "}.write},
 	{"with its JSON taken out of a JSON string", jsonString},
-	{"decompressed (gzip)", ungzip},
-	{"decompressed (deflate)", inflate},
-	{"decoded from base64", unbase64Body},
-	{"as a form, percent-encoded", func(b []byte) []byte { return formOf(b, url.QueryEscape) }},
-	{"as a form, percent-encoded with %20 for spaces", func(b []byte) []byte { return formOf(b, escape20) }},
-	{"as a form, percent-encoded in small letters", func(b []byte) []byte { return formOf(b, escapeLower) }},
 	{"as a form made of its JSON", func(b []byte) []byte { return formOfJSON(b, url.QueryEscape) }},
 	{"as a form made of its JSON, with %20 for spaces", func(b []byte) []byte { return formOfJSON(b, escape20) }},
 	{"as the field payload of a form", payloadField},
-	{"in Latin-1, of which UTF-8 was made", latin1},
-	{"in UTF-8, of which Latin-1 was made", fromLatin1},
 }
 
 // bodyEnds tries changes at the ends of the body.
@@ -71,7 +76,15 @@ func (x *inquiry) bodyEnds() iter.Seq[guess] { return x.changed(endChanges, 0) }
 
 // bodies tries changes of the whole body. Writing it anew costs as much as
 // hashing it several times.
-func (x *inquiry) bodies() iter.Seq[guess] { return x.changed(bodyChanges, 2) }
+func (x *inquiry) bodies() iter.Seq[guess] {
+	return func(yield func(guess) bool) {
+		list := bodyChanges
+		if json.Valid(x.Request.Body) {
+			list = slices.Concat(jsonChanges, bodyChanges)
+		}
+		x.changed(list, 8)(yield)
+	}
+}
 
 func (x *inquiry) changed(changes []bodyChange, price int) iter.Seq[guess] {
 	return func(yield func(guess) bool) {
@@ -176,7 +189,7 @@ func escapeLower(s string) string {
 func formOf(b []byte, escape func(string) string) []byte {
 	text := string(b)
 	name, _, isForm := strings.Cut(text, "=")
-	if !isForm || json.Valid(b) || strings.ContainsAny(name, "&{<\n") {
+	if !isForm || strings.ContainsAny(name, "&{<\n") {
 		return nil
 	}
 	pairs := strings.Split(text, "&")
@@ -205,7 +218,7 @@ func decoded(s string) string {
 // object of.
 func formOfJSON(b []byte, escape func(string) string) []byte {
 	object := gjson.ParseBytes(b)
-	if !json.Valid(b) || !object.IsObject() {
+	if !object.IsObject() {
 		return nil
 	}
 	var form strings.Builder
@@ -227,9 +240,6 @@ func formOfJSON(b []byte, escape func(string) string) []byte {
 
 // payloadField puts JSON back into the form that it came in.
 func payloadField(b []byte) []byte {
-	if !json.Valid(b) {
-		return nil
-	}
 	return []byte("payload=" + url.QueryEscape(string(b)))
 }
 

@@ -1,8 +1,7 @@
 package verify
 
 import (
-	"encoding/json"
-	"fmt"
+	"strconv"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -19,12 +18,9 @@ type style struct {
 	ascii, slash, html bool
 }
 
-// write writes JSON anew; nil if it is none, or if it becomes far longer: deeply
-// nested arrays would otherwise be mostly indentation.
+// write writes valid JSON anew; nil if it becomes far longer: deeply nested arrays
+// would otherwise be mostly indentation.
 func (s style) write(src []byte) []byte {
-	if !json.Valid(src) {
-		return nil
-	}
 	w := &restyler{style: s, src: src, out: make([]byte, 0, len(src)+len(src)/4)}
 	for w.at < len(src) {
 		w.next()
@@ -100,54 +96,92 @@ func (w *restyler) line() {
 	}
 }
 
-// text writes a string anew.
+// text writes a string anew. What is written is held apart from w meanwhile: the
+// collector would be told of every character otherwise.
 func (w *restyler) text() {
-	end := w.at + 1
-	for w.src[end] != '"' {
-		if w.src[end] == '\\' {
-			end++
+	w.put('"')
+	out := w.out
+	for w.src[w.at] != '"' {
+		c := w.src[w.at]
+		switch {
+		case c == '\\':
+			out = w.character(out, w.escape())
+		case c < utf8.RuneSelf:
+			w.at++
+			out = w.character(out, rune(c))
+		default:
+			r, n := utf8.DecodeRune(w.src[w.at:])
+			w.at += n
+			if r == utf8.RuneError && n == 1 { // no UTF-8: nobody writes that anew
+				out = append(out, c)
+				continue
+			}
+			out = w.character(out, r)
 		}
-		end++
 	}
-	raw := w.src[w.at : end+1]
-	w.at = end + 1
-	var plain string
-	if w.stays(raw) || json.Unmarshal(raw, &plain) != nil {
-		w.out = append(w.out, raw...)
-		return
-	}
-	w.out = append(w.out, '"')
-	for _, c := range plain {
-		w.out = w.character(w.out, c)
-	}
-	w.out = append(w.out, '"')
+	w.out = out
+	w.put('"')
 }
 
-// stays tells a string that every style writes so, which most are.
-func (s style) stays(raw []byte) bool {
-	for _, c := range raw {
-		if c == '\\' || c > '~' || s.slash && c == '/' || s.html && (c == '<' || c == '>' || c == '&') {
-			return false
-		}
+// plain are the characters that escapes of one letter stand for, but for \u.
+var plain = [256]rune{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
+
+// escape takes an escape, and gives what it stands for.
+func (w *restyler) escape() rune {
+	letter := w.src[w.at+1]
+	w.at += 2
+	if letter != 'u' {
+		return plain[letter]
 	}
-	return true
+	r := w.unit()
+	if utf16.IsSurrogate(r) && w.at+1 < len(w.src) && w.src[w.at] == '\\' && w.src[w.at+1] == 'u' {
+		w.at += 2
+		return utf16.DecodeRune(r, w.unit())
+	}
+	return r
+}
+
+// unit reads four hexadecimal digits.
+func (w *restyler) unit() rune {
+	n, err := strconv.ParseUint(string(w.src[w.at:w.at+4]), 16, 16)
+	w.at += 4
+	if err != nil { // valid JSON has digits there
+		return utf8.RuneError
+	}
+	return rune(n)
 }
 
 // short are the escapes of one letter.
-var short = map[rune]string{'"': `\"`, '\\': `\\`, '\b': `\b`, '\f': `\f`, '\n': `\n`, '\r': `\r`, '\t': `\t`}
+var short = [128]string{'"': `\"`, '\\': `\\`, '\b': `\b`, '\f': `\f`, '\n': `\n`, '\r': `\r`, '\t': `\t`}
 
 func (s style) character(out []byte, c rune) []byte {
-	if escaped, ok := short[c]; ok {
-		return append(out, escaped...)
-	}
 	switch {
-	case s.slash && c == '/':
+	case c <= '~' && short[c] != "":
+		return append(out, short[c]...)
+	case c == '/' && s.slash:
 		return append(out, `\/`...)
-	case c < ' ', s.html && strings.ContainsRune("<>&\u2028\u2029", c), s.ascii && c > '~':
-		for _, unit := range utf16.Encode([]rune{c}) {
-			out = fmt.Appendf(out, `\u%04x`, unit)
-		}
-		return out
+	case c < ' ', c > '~' && s.ascii, s.html && isMarkup(c):
+		return unicode(out, c)
 	}
 	return utf8.AppendRune(out, c)
+}
+
+// isMarkup tells the characters that are escaped so that JSON may stand in a page.
+func isMarkup(c rune) bool {
+	switch c {
+	case '<', '>', '&', '\u2028', '\u2029':
+		return true
+	}
+	return false
+}
+
+const hexDigits = "0123456789abcdef"
+
+// unicode writes \uXXXX, twice for characters beyond 16 bits.
+func unicode(out []byte, c rune) []byte {
+	if c > 0xffff {
+		high, low := utf16.EncodeRune(c)
+		return unicode(unicode(out, high), low)
+	}
+	return append(out, '\\', 'u', hexDigits[c>>12&15], hexDigits[c>>8&15], hexDigits[c>>4&15], hexDigits[c&15])
 }

@@ -8,14 +8,17 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/caddy-webhooks/caddy-webhooks/verify"
 	"github.com/caddy-webhooks/caddy-webhooks/verify/providers"
@@ -825,4 +828,29 @@ func TestAnAPIKeyInPlaceOfTheSecretIsRecognised(t *testing.T) {
 			}.check(t)
 		}
 	}
+}
+
+// FuzzRestyle checks that JSON that is written anew says the same.
+func FuzzRestyle(f *testing.F) {
+	for _, text := range []string{`{"a":[1.50,{"b":"\\/\u00e9\ud83d\ude00\n"},[]]}`, `"\ud800"`, `[ ]`, "\"\u2028<\"", `-0e1`, ` {"":{} } `} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, src []byte) {
+		if !json.Valid(src) || !utf8.Valid(src) || len(src) > 1000 {
+			return
+		}
+		var want any
+		if err := json.Unmarshal(src, &want); err != nil {
+			return // a number beyond all floats
+		}
+		for i, text := range verify.Restyled(src) {
+			if text == nil {
+				continue // mostly indentation
+			}
+			var got any
+			if err := json.Unmarshal(text, &got); err != nil || !reflect.DeepEqual(got, want) {
+				t.Errorf("style %d makes %q of %q: %v", i, text, src, err)
+			}
+		}
+	})
 }

@@ -22,3 +22,11 @@ func Indented(src []byte) []byte { return style{indent: "    "}.write(src) }
 
 // SmallOrder are the Ed25519 keys under which anybody can sign.
 func SmallOrder() []string { return slices.Clone(smallOrder) }
+
+// Restyled writes JSON anew in several ways.
+func Restyled(src []byte) [][]byte {
+	return [][]byte{
+		style{}.write(src), style{ascii: true, slash: true}.write(src), style{html: true}.write(src),
+		style{spaced: true, ascii: true}.write(src), style{indent: "  "}.write(src),
+	}
+}
