@@ -15,7 +15,7 @@ func (v *Verifier) takeBasic(values []string) error {
 	switch {
 	case len(values) == 0:
 		return nil
-	case len(values) > 1 || !strings.Contains(values[0], ":"):
+	case len(values) > 1 || !isPair(values[0]):
 		return errors.New("takes one value, `user:password`")
 	}
 	for i := range v.record.Schemes {
@@ -25,6 +25,12 @@ func (v *Verifier) takeBasic(values []string) error {
 	}
 	v.basic = NewSecret(values[0])
 	return nil
+}
+
+// isPair tells whether a text is user and password. Two placeholders that are both
+// empty leave a colon, which everybody would know.
+func isPair(text string) bool {
+	return strings.Contains(text, ":") && strings.Trim(text, ": \t\r\n") != ""
 }
 
 func takesAuthorization(s *Scheme) bool {

@@ -232,7 +232,7 @@ func (s *scheme) key(index int, secret Secret) (key, error) {
 	if k.bytes, err = secret.key(s.SecretForm); err != nil {
 		return k, err
 	}
-	if s.Kind == "basic" && !strings.Contains(string(k.bytes), ":") {
+	if s.Kind == "basic" && !isPair(string(k.bytes)) {
 		return k, errors.New("the secret of scheme basic is `user:password`")
 	}
 	newHash, bytes := hashes[s.Hash], k.bytes
