@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -124,20 +125,10 @@ func (p tried) run(t *testing.T, site string, more ...string) (string, error) {
 	return out.String(), err
 }
 
-// The examples of all pages run in one Caddy, and each gets what the line of its
-// page sends. It is not parallel: all of it takes secrets from the environment.
-func TestTheExampleOfEveryPageAcceptsWhatItsLineSends(t *testing.T) {
-	t.Setenv("XDG_DATA_HOME", t.TempDir())
-	site, app := testkit.FreeAddr(t), testkit.FreeAddr(t)
-	var config strings.Builder
-	fmt.Fprintf(&config, "{\n\tadmin off\n\tpersist_config off\n\tauto_https off\n\tlog {\n\t\toutput discard\n\t}\n\twebhooks {\n\t\tstore memory\n\t}\n}\nhttp://%s {\n", site)
-	var pages []tried
-	for _, r := range providers.All() {
-		p := prepare(t, r)
-		pages = append(pages, p)
-		config.WriteString(p.site(app))
-	}
-	adapted, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(config.String()+"}\n"), nil)
+// start runs a Caddyfile until the test ends.
+func start(t *testing.T, config string) {
+	t.Helper()
+	adapted, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(config), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,6 +144,24 @@ func TestTheExampleOfEveryPageAcceptsWhatItsLineSends(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+const global = "{\n\tadmin off\n\tpersist_config off\n\tauto_https off\n\tlog {\n\t\toutput discard\n\t}\n\twebhooks {\n\t\tstore memory\n\t}\n}\n"
+
+// The examples of all pages run in one Caddy, and each gets what the line of its
+// page sends. It is not parallel: all of it takes secrets from the environment.
+func TestTheExampleOfEveryPageAcceptsWhatItsLineSends(t *testing.T) {
+	t.Setenv("XDG_DATA_HOME", t.TempDir())
+	site, app := testkit.FreeAddr(t), testkit.FreeAddr(t)
+	var config strings.Builder
+	fmt.Fprintf(&config, "%shttp://%s {\n", global, site)
+	var pages []tried
+	for _, r := range providers.All() {
+		p := prepare(t, r)
+		pages = append(pages, p)
+		config.WriteString(p.site(app))
+	}
+	start(t, config.String()+"}\n")
 	for _, p := range pages {
 		t.Run(p.Name, func(t *testing.T) {
 			want := "200 accepted"
@@ -169,5 +178,51 @@ func TestTheExampleOfEveryPageAcceptsWhatItsLineSends(t *testing.T) {
 				t.Errorf("with --bad it prints %q: %v", out, err)
 			}
 		})
+	}
+}
+
+// Where the secret itself is sent, the page says how it stays out of the access
+// log; without that it stands there.
+func TestWhatThePagesSayOfLogsKeepsTheSecretOut(t *testing.T) {
+	t.Setenv("XDG_DATA_HOME", t.TempDir())
+	tried := 0
+	for _, r := range providers.All() {
+		p := prepare(t, r)
+		kind := p.Schemes[0].Kind // the one that has a secret here
+		if kind != "token" && kind != "basic" {
+			continue
+		}
+		t.Run(r.Name, func(t *testing.T) {
+			filter := ""
+			if blocks := example.FindAllStringSubmatch(p.page, -1); len(blocks) > 1 {
+				filter = strings.TrimSuffix(strings.TrimPrefix(blocks[1][1], "hooks.example.com {\n"), "}\n")
+				tried++
+			}
+			for _, filtered := range []bool{false, true} {
+				site, file := testkit.FreeAddr(t), filepath.Join(t.TempDir(), "access.log")
+				log := "\tlog {\n\t}\n"
+				if filtered && filter != "" {
+					log = filter
+				}
+				log = strings.Replace(log, "log {\n", "log {\noutput file "+file+"\n", 1)
+				t.Run(fmt.Sprint(filtered), func(t *testing.T) {
+					start(t, global+"http://"+site+" {\n"+log+p.site(testkit.FreeAddr(t))+"}\n")
+					if out, err := p.run(t, site); err != nil {
+						t.Fatalf("%s, %v", out, err)
+					}
+				})
+				text, err := os.ReadFile(file)
+				if err != nil || !strings.Contains(string(text), `"uri":"/`+p.Name) {
+					t.Fatalf("%v, logged:\n%s", err, text)
+				}
+				seen := strings.Contains(string(text), "Secret")
+				if want := filter != "" && !filtered; seen != want {
+					t.Errorf("filtered %v: the secret is in the log: %v, want %v:\n%s", filtered, seen, want, text)
+				}
+			}
+		})
+	}
+	if tried < 3 {
+		t.Errorf("only %d pages have a filter", tried)
 	}
 }

@@ -2,6 +2,7 @@ package words
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -118,7 +119,37 @@ func configuration(r *verify.Record) []Block {
 	if items := optionItems(r); len(items) > 0 {
 		blocks = append(blocks, text("Options in the block of `from`:"), Block{Items: items})
 	}
+	if filters := logFilters(r); len(filters) > 0 {
+		blocks = append(blocks, text("%s with each request. Caddy's access log, if the site has one, would show it. This keeps it out:",
+			map[bool]string{true: "The secret is sent", false: "A token, in place of a signature, is sent"}[plain(&r.Schemes[0])]),
+			Block{Code: "hooks.example.com {\n\tlog {\n\t\tformat filter {\n\t\t\t" + strings.Join(filters, "\n\t\t\t") + "\n\t\t}\n\t}\n}\n", Lang: "caddyfile"})
+	}
 	return blocks
+}
+
+// logFilters keep a secret that is sent out of Caddy's access log, which by
+// itself leaves out Authorization only.
+func logFilters(r *verify.Record) []string {
+	var filters []string
+	for i := range r.Schemes {
+		s := &r.Schemes[i]
+		if !plain(s) {
+			continue
+		}
+		names := s.Header
+		if unplaced(r) {
+			names = []string{"X-Signature"} // as in the example
+		}
+		for _, name := range names {
+			if name = http.CanonicalHeaderKey(name); name != "Authorization" {
+				filters = append(filters, "request>headers>"+name+" delete")
+			}
+		}
+		if s.Query != "" {
+			filters = append(filters, "request>uri query {\n\t\t\t\tdelete "+s.Query+"\n\t\t\t}")
+		}
+	}
+	return filters
 }
 
 // signsAddress tells whether the address has to be the one that the sender used.

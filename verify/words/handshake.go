@@ -68,9 +68,9 @@ func question(h *verify.Handshake) string {
 		said += " and without " + list(codes(h.NoJSON), "and") + " in its body"
 	}
 	if h.Signed {
-		return said + ", signed like an event"
+		return said + ", proven like an event"
 	}
-	return said + ", not signed"
+	return said + ", not proven"
 }
 
 // marked lists the values that must stand at a place.

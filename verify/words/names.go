@@ -2,6 +2,7 @@ package words
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/caddy-webhooks/caddy-webhooks/verify"
@@ -46,11 +47,14 @@ func named(r *verify.Record) []Block {
 		items = append(items, "Type: none.")
 	}
 	blocks := []Block{{Items: items}}
-	if strings.Contains(items[0], "#") {
-		blocks = append(blocks, text("`#` stands for every item of a list."))
+	if hash, number := strings.Contains(strings.Join(items, ""), "#"), indexed.MatchString(strings.Join(items, "")); hash || number {
+		blocks = append(blocks, text("In a path `#` stands for every item of a list, and a number for one of them, counted from 0."))
 	}
 	return blocks
 }
+
+// indexed finds a path through a list.
+var indexed = regexp.MustCompile("[`.][0-9]+[.`]")
 
 // picks says where values stand; all of them together make the name.
 func picks(list []verify.Pick) string {

@@ -215,7 +215,7 @@ func TestEachWayToSignIsDescribed(t *testing.T) {
 		"standard-webhooks": {"if the secret begins with `whpk_`", "base64, with or without `whsec_`", "ID: header `webhook-id`, else `svix-id`."},
 		"aws-sns":           {"Common to all:", "for requests with JSON `SignatureVersion` = `2`", "from aws-sns {\n\t\t\ttopic {env.AWS_SNS_TOPIC}\n", "after the address in JSON `SubscribeURL` has been fetched"},
 		"plaid":             {"`https://<environment>.plaid.com/webhook_verification_key/get`", "the claim `iat`, at most 5 minutes old, and 1 minute ahead"},
-		"slack":             {"`url_verification`: POST with JSON `challenge` and JSON `type` = `url_verification`, signed like an event. It is answered 200 with JSON `challenge`."},
+		"slack":             {"`url_verification`: POST with JSON `challenge` and JSON `type` = `url_verification`, proven like an event. It is answered 200 with JSON `challenge`."},
 		"asana":             {"secret learn", "`caddy webhooks learn <source>`", "ID: none, so duplicates are not recognised."},
 		"ms-graph":          {"An accepted event is answered 202", "`clientState` in the JSON body, in every item of `value`"},
 		"github":            {"the header `X-GitHub-Delivery` is not signed. Whoever captures a request can change it and send it again as another event."},
