@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -121,9 +122,7 @@ func FuzzHandshake(f *testing.F) {
 		for i := range d.Record.Handshakes {
 			q := verifytest.Ask(&d.Record.Handshakes[i], d.Params)
 			q.Header.Set(name, value)
-			for k, v := range values {
-				q.Query[k] = v
-			}
+			maps.Copy(q.Query, values)
 			if len(body) > 0 {
 				q.Body = body
 			}
