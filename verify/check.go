@@ -25,7 +25,15 @@ func (v *Verifier) Precheck(method string, h http.Header) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("%w: no header %s", ErrMissing, strings.Join(v.headers(), " or "))
+	return v.unproven()
+}
+
+// unproven is the error for a request that bears nothing that any scheme is for.
+func (v *Verifier) unproven() error {
+	if names := v.headers(); len(names) > 0 {
+		return fmt.Errorf("%w: no header %s", ErrMissing, strings.Join(names, " or "))
+	}
+	return fmt.Errorf("%w: the request is none of this provider's kinds", ErrMissing)
 }
 
 // headers lists the headers that carry signatures or tokens.
@@ -81,7 +89,7 @@ func (v *Verifier) Verify(r *Request, now time.Time, own ...Secret) (Verdict, er
 		signed = signed || !s.plain()
 	}
 	if err == nil {
-		err = fmt.Errorf("%w: no header %s", ErrMissing, strings.Join(v.headers(), " or "))
+		err = v.unproven()
 	}
 	return Verdict{}, err
 }

@@ -140,7 +140,7 @@ func (s *scheme) query(r *Request) (KeyQuery, error) {
 		q.URL, q.Ask = fill(from.Lookup, r, st), from.ask(r, st)
 	default:
 		q.URL, q.Certificate, q.Names, q.Chain = fill(from.Certificate, r, st), true, from.Names, from.Chain
-		if !trusted(q.URL, from.Host, from.Path) {
+		if !trusted(q.URL, from.Host, from.Path) || strings.Contains(q.URL, "?") {
 			return q, fmt.Errorf("%w: the certificate's address is none of the provider's", ErrFormat)
 		}
 	}
