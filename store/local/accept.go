@@ -233,8 +233,7 @@ func (w *admission) abandon(ctx context.Context) (store.Receipt, error) {
 // encode stamps the record as its batch is put together.
 func (w *admission) encode(dst []byte, st journal.Stamp) []byte {
 	s := w.s
-	w.rec.seq = s.nextSeq
-	s.nextSeq++
+	w.rec.seq = s.nextSeq.Add(1) - 1
 	w.rec.id = event.NewID(st.Time, w.rec.seq, s.salt, s.random())
 	if w.a.Claim != nil {
 		w.rec.claim = &claimRecord{key: w.key, Claim: dedup.Claim{

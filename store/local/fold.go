@@ -84,7 +84,7 @@ func (s *Store) reached(st journal.Stamp) {
 
 // foldAccept adds an event; nil if the index had it already.
 func (s *Store) foldAccept(st journal.Stamp, a *accept, e *event.Event) (*row, error) {
-	s.nextSeq = max(s.nextSeq, a.seq+1)
+	s.goOnFrom(a.seq + 1)
 	s.remember(a.claim)
 	p, err := s.pages.make(blockOf(a.seq))
 	if err != nil {
@@ -304,7 +304,7 @@ func (s *Store) foldCopyBytes(st journal.Stamp, r *reader, content bool) error {
 }
 
 func (s *Store) foldCopy(st journal.Stamp, seq uint64, claim *claimRecord, v *row) error {
-	s.nextSeq = max(s.nextSeq, seq+1)
+	s.goOnFrom(seq + 1)
 	s.remember(claim)
 	p, err := s.pages.make(blockOf(seq))
 	if err != nil || st.LSN <= p.lsn {
@@ -327,5 +327,12 @@ func (s *Store) account(seq uint64, r *row, sign int64) {
 	if r.unsettled() {
 		s.backlog[r.source] += sign * int64(r.size)
 		s.backlogTotal += sign * int64(r.size)
+	}
+}
+
+// goOnFrom has the next event take this number, or a later one. Only replay calls
+// it, and the committer through what it has just written.
+func (s *Store) goOnFrom(seq uint64) {
+	for next := s.nextSeq.Load(); next < seq && !s.nextSeq.CompareAndSwap(next, seq); next = s.nextSeq.Load() {
 	}
 }

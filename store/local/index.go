@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -37,6 +38,10 @@ const (
 // index is the open Badger.
 type index struct {
 	db *badger.DB
+	// writing is held by whoever writes the index and moves its checkpoint: of two
+	// at once, the slower could put an older page over a newer one, or the
+	// checkpoint back to where segments have been removed since.
+	writing sync.Mutex
 	// checkpointed is when the checkpoint was last moved, and to where.
 	checkpointed time.Time
 	at           journal.Mark
@@ -129,11 +134,24 @@ func (s *Store) catchUp() error {
 	if s.space.low() {
 		return nil
 	}
+	s.index.writing.Lock()
+	defer s.index.writing.Unlock()
 	if s.o.Now().Sub(s.index.checkpointed).Abs() < checkpointEvery {
 		return s.relieve()
 	}
 	cp, err := s.flush()
 	if err != nil || cp.Mark == s.index.at {
+		return err
+	}
+	return s.moveCheckpoint(cp)
+}
+
+// checkpointNow writes everything, and moves the checkpoint.
+func (s *Store) checkpointNow() error {
+	s.index.writing.Lock()
+	defer s.index.writing.Unlock()
+	cp, err := s.flush()
+	if err != nil {
 		return err
 	}
 	return s.moveCheckpoint(cp)
@@ -295,6 +313,8 @@ func (s *Store) closeIndex() error {
 	if s.recovering || s.space.err() != nil {
 		return s.index.db.Close() // the journal has it all
 	}
+	s.index.writing.Lock()
+	defer s.index.writing.Unlock()
 	cp, err := s.flush()
 	if err = errors.Join(err, s.index.db.Close()); err != nil {
 		return fmt.Errorf("closing the index: %w", err)

@@ -99,7 +99,7 @@ type Store struct {
 	salt     uint64
 	claimKey [32]byte
 
-	nextSeq     uint64 // the committer and replay alone change it
+	nextSeq     atomic.Uint64 // the committer and replay alone change it
 	journalTime time.Time
 	mark        journal.Mark
 

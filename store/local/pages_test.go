@@ -54,7 +54,7 @@ func TestPagesTooBigForOneTransactionAreWrittenOneByOne(t *testing.T) {
 	for i := range events {
 		_, err := r.Accept(t.Context(), store.Admission{
 			Event: &event.Event{
-				Source: "shop", ProviderID: strconv.Itoa(i), Type: kind, Received: r.now,
+				Source: "shop", ProviderID: strconv.Itoa(i), Type: kind, Received: r.now(),
 				Method: http.MethodPost, URI: "/", Header: http.Header{},
 			},
 			Owed: []store.Owed{{Destination: "default"}},

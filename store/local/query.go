@@ -106,7 +106,7 @@ func (s *Store) Query(ctx context.Context, f store.Filter) (store.Page, error) {
 		before = ^uint64(0)
 	}
 	s.mu.Lock()
-	before = min(before, s.nextSeq)
+	before = min(before, s.nextSeq.Load())
 	s.mu.Unlock()
 	for n := 0; before > 0; n++ {
 		if err := ctx.Err(); err != nil {

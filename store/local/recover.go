@@ -89,7 +89,8 @@ func (s *Store) reset() error {
 		return fmt.Errorf("reading random bytes: %w", err)
 	}
 	s.salt, s.claimKey = binary.BigEndian.Uint64(seed[:]), [32]byte(seed[8:])
-	s.nextSeq, s.nextDest = 1, 1
+	s.nextSeq.Store(1)
+	s.nextDest = 1
 	s.mark, s.journalTime = journal.Mark{}, time.Time{}
 	s.names = map[string]string{}
 	s.recent, s.unwritten = map[dedup.ClaimKey]dedup.Claim{}, nil
@@ -235,7 +236,7 @@ func (s *Store) head() []byte {
 	w.byte(kindHead)
 	w.fixed64(s.salt)
 	w.raw(s.claimKey[:])
-	w.uint(s.nextSeq)
+	w.uint(s.nextSeq.Load())
 	w.uint(uint64(len(s.dests)))
 	for number, d := range s.dests {
 		w.uint(number)
@@ -260,7 +261,7 @@ func (s *Store) foldHead(_ journal.Stamp, r *reader) error {
 		return errWire
 	}
 	s.salt, s.claimKey = salt, [32]byte(key)
-	s.nextSeq = max(s.nextSeq, next)
+	s.goOnFrom(next)
 	for range n {
 		number, name, paused := r.uint(), event.Destination{Source: r.string(), Name: r.string()}, r.bool()
 		if r.bad {

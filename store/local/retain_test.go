@@ -2,10 +2,14 @@ package local
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,17 +21,23 @@ import (
 // small that a few events fill one.
 type room struct {
 	*Store
-	t   *testing.T
-	o   Options
-	now time.Time
+	t *testing.T
+	o Options
+	// at is the clock, which the store's own goroutines read too.
+	at atomic.Int64
 }
+
+func (r *room) now() time.Time { return time.Unix(0, r.at.Load()).UTC() }
+
+func (r *room) later(d time.Duration) { r.at.Add(int64(d)) }
 
 func newRoom(t *testing.T) *room {
 	t.Helper()
-	r := &room{t: t, now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
+	r := &room{t: t}
+	r.at.Store(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC).UnixNano())
 	r.o = Options{
 		Dir: t.TempDir(), FirstSegment: 256 << 10, MaxSegment: 256 << 10,
-		Limits: store.Limits{MinFree: 1, RetentionSize: 1 << 40, Retention: 24 * time.Hour}, Now: func() time.Time { return r.now },
+		Limits: store.Limits{MinFree: 1, RetentionSize: 1 << 40, Retention: 24 * time.Hour}, Now: r.now,
 	}
 	r.reopen()
 	t.Cleanup(func() {
@@ -70,7 +80,7 @@ func (r *room) accept(id string, window time.Duration) store.Receipt {
 	copy(key[:], id)
 	receipt, err := r.Accept(r.t.Context(), store.Admission{
 		Event: &event.Event{
-			Source: "shop", ProviderID: id, Received: r.now, Method: http.MethodPost, URI: "/",
+			Source: "shop", ProviderID: id, Received: r.now(), Method: http.MethodPost, URI: "/",
 			Header: http.Header{}, Body: []byte(strings.Repeat(id+" ", 4096/len(id))),
 		},
 		Claim: &store.Claim{Key: key, Window: window},
@@ -86,20 +96,21 @@ var toShop = event.Destination{Source: "shop", Name: "default"}
 
 func (r *room) settleAll(state func(id string) event.State) {
 	r.t.Helper()
-	leases, _, err := r.Lease(r.t.Context(), toShop, store.LeaseRequest{Now: r.now, Until: r.now.Add(time.Hour), Max: 1 << 20, MaxBytes: 1 << 30})
+	leases, _, err := r.Lease(r.t.Context(), toShop, store.LeaseRequest{Now: r.now(), Until: r.now().Add(time.Hour), Max: 1 << 20, MaxBytes: 1 << 30})
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	for _, l := range leases {
 		err := r.Settle(l, store.Settlement{
-			Attempt: event.Attempt{Destination: "default", Number: l.Attempt, At: r.now, Status: 500, Error: "attempt of " + l.Event.ProviderID},
-			State:   state(l.Event.ProviderID), Next: r.now.Add(time.Hour), Since: r.now,
+			Attempt: event.Attempt{Destination: "default", Number: l.Attempt, At: r.now(), Status: 500, Error: "attempt of " + l.Event.ProviderID},
+			State:   state(l.Event.ProviderID), Next: r.now().Add(time.Hour), Since: r.now(),
 		})
 		if err != nil {
 			r.t.Fatal(err)
 		}
 	}
 	r.roll()
+	r.rest()
 }
 
 // roll seals the active segment; whatever rode along is durable then.
@@ -107,6 +118,23 @@ func (r *room) roll() {
 	r.t.Helper()
 	if err := r.journal.Roll(r.t.Context()); err != nil {
 		r.t.Fatal(err)
+	}
+}
+
+// rest waits until what rides along has been applied: an event in flight keeps
+// its segment.
+func (r *room) rest() {
+	r.t.Helper()
+	busy := func() (n int64) {
+		for _, d := range r.Stats().Destinations {
+			n += d.InFlight
+		}
+		return n
+	}
+	for deadline := time.Now().Add(time.Minute); busy() > 0; runtime.Gosched() {
+		if time.Now().After(deadline) {
+			r.t.Fatalf("%d deliveries are still in flight", busy())
+		}
 	}
 }
 
@@ -142,7 +170,7 @@ func TestRetentionKeepsWhatIsUnsettledAndForgetsTheRest(t *testing.T) {
 			}
 			r.settleAll(fate)
 			before := r.segments()
-			r.now = r.now.Add(48 * time.Hour)
+			r.later(48 * time.Hour)
 			r.retainNow()
 			if after := r.segments(); after >= before {
 				t.Errorf("%d segments before, %d after: nothing was given back", before, after)
@@ -168,7 +196,7 @@ func TestRetentionKeepsWhatIsUnsettledAndForgetsTheRest(t *testing.T) {
 				}
 			}
 			// What still waits is delivered, once.
-			leases, _, err := r.Lease(t.Context(), toShop, store.LeaseRequest{Now: r.now, Until: r.now.Add(time.Hour), Max: 1000, MaxBytes: 1 << 30})
+			leases, _, err := r.Lease(t.Context(), toShop, store.LeaseRequest{Now: r.now(), Until: r.now().Add(time.Hour), Max: 1000, MaxBytes: 1 << 30})
 			if err != nil || len(leases) != 20 {
 				t.Errorf("%d deliveries are due, %v; want 20", len(leases), err)
 			}
@@ -185,7 +213,7 @@ func TestAClaimOutlivesTheBodyOfItsEvent(t *testing.T) {
 			first := r.accept("long-lived", 30*24*time.Hour)
 			r.settleAll(func(string) event.State { return event.Delivered })
 			for round := range 3 { // the state is copied from segment to segment
-				r.now = r.now.Add(48 * time.Hour)
+				r.later(48 * time.Hour)
 				r.retainNow()
 				reopen(r)
 				if again := r.accept("long-lived", time.Hour); again.Result != store.Duplicate || again.ID != first.ID {
@@ -200,7 +228,7 @@ func TestAClaimOutlivesTheBodyOfItsEvent(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), store.ErrGone.Error()) {
 				t.Errorf("replay without a body: %v, want ErrGone", err)
 			}
-			r.now = r.now.Add(60 * 24 * time.Hour)
+			r.later(60 * 24 * time.Hour)
 			r.clock.holdUntil = 0
 			if again := r.accept("long-lived", time.Hour); again.Result != store.Accepted {
 				t.Errorf("after its window: %v, want accepted", again.Result)
@@ -223,7 +251,7 @@ func TestUnderPressureForSpaceDeliveredEventsGoFirst(t *testing.T) {
 	})
 	r.o.RetentionSize = 1
 	r.SetLimits(r.o.Limits)
-	r.now = r.now.Add(time.Hour)
+	r.later(time.Hour)
 	before := r.size()
 	r.retainNow()
 	if after := r.size(); after >= before {
@@ -239,16 +267,16 @@ func TestAnEventInFlightKeepsItsSegment(t *testing.T) {
 	t.Parallel()
 	r := newRoom(t)
 	r.accept("held", time.Minute)
-	leases, _, err := r.Lease(t.Context(), toShop, store.LeaseRequest{Now: r.now, Until: r.now.Add(9000 * time.Hour), Max: 1, MaxBytes: 1 << 20})
+	leases, _, err := r.Lease(t.Context(), toShop, store.LeaseRequest{Now: r.now(), Until: r.now().Add(9000 * time.Hour), Max: 1, MaxBytes: 1 << 20})
 	if err != nil || len(leases) != 1 {
 		t.Fatalf("%d leases, %v", len(leases), err)
 	}
-	r.now = r.now.Add(48 * time.Hour)
+	r.later(48 * time.Hour)
 	r.retainNow()
 	if _, err := r.journal.Read(r.rowOf(leases[0].Event.Seq).pos); err != nil {
 		t.Errorf("the content of an event in flight: %v", err)
 	}
-	if err := r.Settle(leases[0], store.Settlement{State: event.Delivered, Attempt: event.Attempt{Number: 1, At: r.now}}); err != nil {
+	if err := r.Settle(leases[0], store.Settlement{State: event.Delivered, Attempt: event.Attempt{Number: 1, At: r.now()}}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -265,22 +293,25 @@ func (r *room) rowOf(seq uint64) *row {
 
 func TestAfterAJumpOfTheClockNothingExpiresForAnHour(t *testing.T) {
 	t.Parallel()
-	var mono time.Duration
-	r := &room{t: t, now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
+	var mono atomic.Int64
+	r := &room{t: t}
+	r.at.Store(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC).UnixNano())
 	r.o = Options{
 		Dir: t.TempDir(), FirstSegment: 256 << 10, MaxSegment: 256 << 10, Limits: store.Limits{MinFree: 1},
-		Now: func() time.Time { return r.now }, Mono: func() time.Duration { return mono },
+		Now: r.now, Mono: func() time.Duration { return time.Duration(mono.Load()) },
 	}
 	r.reopen()
 	t.Cleanup(func() { _ = r.Close() })
 	r.accept("one", time.Hour)
 	r.settleAll(func(string) event.State { return event.Delivered })
 
-	r.now, mono = r.now.Add(10*time.Hour), mono+time.Minute // the clock was set, time did not pass
+	r.later(10 * time.Hour)
+	mono.Add(int64(time.Minute)) // the clock was set, time did not pass
 	if got := r.accept("one", time.Hour); got.Result != store.Duplicate {
 		t.Fatalf("right after the jump: %v, want duplicate", got.Result)
 	}
-	r.now, mono = r.now.Add(2*time.Hour), mono+2*time.Hour
+	r.later(2 * time.Hour)
+	mono.Add(int64(2 * time.Hour))
 	if got := r.accept("one", time.Hour); got.Result != store.Accepted {
 		t.Errorf("two hours after the jump: %v, want accepted", got.Result)
 	}
@@ -291,7 +322,7 @@ func TestJournalTimeDoesNotRunBackwards(t *testing.T) {
 	r := newRoom(t)
 	r.accept("one", time.Hour)
 	r.settleAll(func(string) event.State { return event.Delivered })
-	r.now = r.now.Add(-10 * 24 * time.Hour)
+	r.later(-10 * 24 * time.Hour)
 	r.reopen()
 	if got := r.accept("one", time.Hour); got.Result != store.Duplicate {
 		t.Errorf("with the clock set back: %v, want duplicate", got.Result)
@@ -334,14 +365,14 @@ func TestAReplayedEventIsNotNewAgain(t *testing.T) {
 	r := newRoom(t)
 	receipt := r.accept("one", time.Hour)
 	lease := func() store.Lease {
-		leases, _, err := r.Lease(t.Context(), toShop, store.LeaseRequest{Now: r.now, Until: r.now.Add(time.Hour), Max: 1, MaxBytes: 1 << 20})
+		leases, _, err := r.Lease(t.Context(), toShop, store.LeaseRequest{Now: r.now(), Until: r.now().Add(time.Hour), Max: 1, MaxBytes: 1 << 20})
 		if err != nil || len(leases) != 1 {
 			t.Fatalf("%d leases, %v", len(leases), err)
 		}
 		return leases[0]
 	}
 	first := lease()
-	if err := r.Settle(first, store.Settlement{State: event.Delivered, Attempt: event.Attempt{Number: 1, At: r.now}}); err != nil {
+	if err := r.Settle(first, store.Settlement{State: event.Delivered, Attempt: event.Attempt{Number: 1, At: r.now()}}); err != nil {
 		t.Fatal(err)
 	}
 	r.roll()
@@ -350,5 +381,47 @@ func TestAReplayedEventIsNotNewAgain(t *testing.T) {
 	}
 	if again := lease(); !first.Fresh || again.Fresh || !again.Replay {
 		t.Errorf("fresh at first %v, at the replay %v (replay %v)", first.Fresh, again.Fresh, again.Replay)
+	}
+}
+
+// Segments are removed, checkpoints moved and pages written by several goroutines:
+// none may put an older page over a newer one, or the checkpoint back.
+func TestTheIndexIsWrittenByOneAtATime(t *testing.T) {
+	t.Parallel()
+	r := newRoom(t)
+	ctx, stop := context.WithCancel(t.Context())
+	var writers sync.WaitGroup
+	for range 4 {
+		writers.Go(func() {
+			for ctx.Err() == nil {
+				r.later(checkpointEvery)
+				if err := errors.Join(r.catchUp(), r.checkpointNow()); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	want := map[string]event.State{}
+	for round := range 10 {
+		for i := range 20 {
+			r.accept(fmt.Sprintf("event-%02d-%02d", round, i), time.Hour)
+		}
+		r.settleAll(func(id string) event.State {
+			want[id] = map[bool]event.State{true: event.Delivered, false: event.Dead}[len(want)%3 == 0]
+			return want[id]
+		})
+	}
+	stop()
+	writers.Wait()
+	r.reopen()
+	page, err := r.Query(t.Context(), store.Filter{Limit: 1000})
+	if err != nil || len(page.Rows) != len(want) {
+		t.Fatalf("%d of %d events are there: %v", len(page.Rows), len(want), err)
+	}
+	for _, row := range page.Rows {
+		if got := row.Deliveries[0].State; got != want[row.ProviderID] {
+			t.Errorf("%s is %v, want %v", row.ProviderID, got, want[row.ProviderID])
+		}
 	}
 }
