@@ -47,9 +47,6 @@ func (s Secret) publicKey(kind, form string) (crypto.PublicKey, error) {
 	default:
 		b, err = decodeKey("hexadecimal", s.text, hex.DecodeString)
 	}
-	if err == nil && len(b) != ed25519.PublicKeySize {
-		err = fmt.Errorf("the public key has %d bytes, Ed25519 keys have %d", len(b), ed25519.PublicKeySize)
-	}
 	if err != nil {
 		return nil, err
 	}
@@ -89,6 +86,8 @@ func fits(kind string, public crypto.PublicKey) error {
 	switch k := public.(type) {
 	case ed25519.PublicKey:
 		switch {
+		case len(k) != ed25519.PublicKeySize: // a published one; checking with it would panic
+			return fmt.Errorf("the public key has %d bytes, Ed25519 keys have %d", len(k), ed25519.PublicKeySize)
 		case anybodys(k):
 			return errors.New("anybody can sign under this public key: is it a placeholder?")
 		case kind == "ed25519", kind == "jwt":

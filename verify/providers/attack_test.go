@@ -259,6 +259,9 @@ func TestEachThingThatASignatureCoversIsChangedAndRefused(t *testing.T) {
 			}
 			refuses(t, d, list...)
 		}
+		for name := range d.Scheme.Require {
+			refuses(t, d, attacksOnHeader(name)[:3]...)
+		}
 		if _, ok := coversWhole(d.Scheme); !ok && d.Record.Uncovered == "" && !plain(d.Scheme) {
 			t.Errorf("%s: the signature does not cover the body, and the record does not say what is open", d.Name)
 		}

@@ -355,3 +355,44 @@ func TestASecretThatIsEmptyBlankOrMissingDoesNotCompile(t *testing.T) {
 		}
 	}
 }
+
+// While a secret is changed, two are configured: either proves, and tells which it
+// was; a third does not.
+func TestOfTwoSecretsEitherProvesAndTheVerdictTellsWhich(t *testing.T) {
+	t.Parallel()
+	tried := 0
+	for _, d := range allDoors(t) {
+		if d.Private != nil {
+			continue
+		}
+		second := d.Secret[:len(d.Secret)-2] + map[bool]string{true: "00", false: "AA"}[d.Scheme.SecretForm == "hex"]
+		third := d.Secret[:len(d.Secret)-2] + map[bool]string{true: "11", false: "BB"}[d.Scheme.SecretForm == "hex"]
+		v, err := d.Record.Compile(verify.Options{Secrets: []verify.Secret{verify.NewSecret(second), verify.NewSecret(d.Secret)}, Params: d.Params})
+		if err != nil {
+			t.Fatalf("%s: %v", d.Name, err)
+		}
+		tried++
+		digests := map[string]bool{}
+		for i, secret := range []string{second, d.Secret, third} {
+			forger, err := d.Forger(secret, nil)
+			if err != nil {
+				t.Fatalf("%s: %v", d.Name, err)
+			}
+			q := d.Request("evt_1", testNow)
+			if err := d.SignAs(forger, q, "evt_1", testNow); err != nil {
+				t.Fatal(err)
+			}
+			verdict, err := v.Verify(q, testNow)
+			if good := i < 2; (err == nil) != good || good && verdict.Secret != i {
+				t.Errorf("%s: secret %d: %+v, %v", d.Name, i, verdict, err)
+			}
+			digests[verdict.Digest] = true
+		}
+		if len(digests) != 3 || !digests[""] {
+			t.Errorf("%s: the digests are %v", d.Name, digests)
+		}
+	}
+	if tried < 100 {
+		t.Errorf("only %d doors tried", tried)
+	}
+}
