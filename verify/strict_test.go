@@ -291,3 +291,41 @@ func TestWhatIsSignedByNobodyIsNoSignature(t *testing.T) {
 		}
 	}
 }
+
+func TestADefaultPortIsTheSameAddressOnlyWhereTheRecordSaysSo(t *testing.T) {
+	t.Parallel()
+	for _, variants := range []bool{true, false} {
+		v := made(t, verify.Scheme{Kind: "hmac", Header: []string{"X-Sig"}, Content: "{url}", URLVariants: variants}, "s")
+		r := ask("b")
+		r.URL = "https://example.com/in"
+		if err := v.Sign(r, noon, ""); err != nil {
+			t.Fatal(err)
+		}
+		r.URL = "https://example.com:443/in"
+		if _, err := v.Verify(r, noon); (err == nil) != variants {
+			t.Errorf("variants %v: %v", variants, err)
+		}
+	}
+}
+
+// What is signed and not there is called missing, so that the operator looks for
+// what dropped it, and not for another secret.
+func TestWhatIsSignedAndNotThereIsCalledMissing(t *testing.T) {
+	t.Parallel()
+	v := made(t, verify.Scheme{
+		Kind: "hmac", Header: []string{"X-Sig"}, Content: "{id}.{ts}.{header:X-Tenant}.{body}", TimeHeader: []string{"X-Time"}, IDHeader: []string{"X-Id"},
+	}, "s")
+	for _, name := range []string{"X-Sig", "X-Id", "X-Time", "X-Tenant"} {
+		r := ask("b")
+		if err := v.Sign(r, noon, "id"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := v.Verify(r, noon); err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Del(name)
+		if _, err := v.Verify(r, noon); !errors.Is(err, verify.ErrMissing) {
+			t.Errorf("without %s: %v", name, err)
+		}
+	}
+}
