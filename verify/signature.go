@@ -295,10 +295,12 @@ func (s *scheme) encode(b []byte) string {
 // time reads a timestamp.
 func (s *scheme) time(text string) (time.Time, error) {
 	if s.TimeUnit == "rfc3339" {
-		for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999"} {
-			if t, err := time.Parse(layout, text); err == nil {
-				return t, nil
-			}
+		t, err := time.Parse(time.RFC3339Nano, text)
+		if err != nil && !s.abuts() { // a zone is left out only where its Z could not be the body's
+			t, err = time.Parse("2006-01-02T15:04:05.999999999", text)
+		}
+		if err == nil {
+			return t, nil
 		}
 		return time.Time{}, fmt.Errorf("%w: timestamp is no RFC 3339 time", ErrFormat)
 	}

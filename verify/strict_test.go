@@ -329,3 +329,28 @@ func TestWhatIsSignedAndNotThereIsCalledMissing(t *testing.T) {
 		}
 	}
 }
+
+// A list that names what is signed must name itself and the time, or whoever has
+// seen a request could send it again with another time.
+func TestAListOfSignedHeadersNamesItselfAndTheTime(t *testing.T) {
+	t.Parallel()
+	for list, good := range map[string]bool{
+		"x-list,x-time": true, "X-Time, x-list, x-other": true, "x-list": false, "x-time": false, "x-list,x-timer": false, "": false,
+	} {
+		v := made(t, verify.Scheme{Kind: "hmac", Header: []string{"X-Sig"}, Content: "{signed:X-List}|{body}", TimeHeader: []string{"X-Time"}}, "s")
+		r := ask("b")
+		r.Header.Set("X-Time", "1795000000")
+		r.Header.Set("X-List", list)
+		r.Header.Set("X-Other", "o")
+		signed := map[string]string{
+			"x-list,x-time": "x-list:x-list,x-time;x-time:1795000000|b", "X-Time, x-list, x-other": "x-list:X-Time, x-list, x-other;x-other:o;x-time:1795000000|b",
+			"x-list": "x-list:x-list|b", "x-time": "x-time:1795000000|b", "x-list,x-timer": "x-list:x-list,x-timer;x-timer:|b", "": ":|b",
+		}[list]
+		if err := made(t, verify.Scheme{Kind: "hmac", Header: []string{"X-Sig"}, Content: signed}, "s").Sign(r, noon, ""); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := v.Verify(r, noon); (err == nil) != good || err != nil && !errors.Is(err, verify.ErrFormat) {
+			t.Errorf("%q: %v, accepted should be %v", list, err, good)
+		}
+	}
+}
