@@ -117,6 +117,9 @@ func TestAProofThatIsMissingEmptyCutShortTooLongOrInventedIsRefused(t *testing.T
 			attacks = append(attacks, put("only "+word, word), put("the prefix and "+word, before+word))
 		}
 		for _, tail := range []string{"\x00", "00", "ff", "AAAA", ".", ":x", "\n\x00", "%00", "\uFEFF", "é", "\u00a0x"} {
+			if tail == d.Scheme.List {
+				continue // it only begins another item, which is empty
+			}
 			attacks = append(attacks, put(fmt.Sprintf("with %q behind", tail), whole+tail), put(fmt.Sprintf("with %q within", tail), before+tail+whole[len(before):]))
 		}
 		for _, size := range []int{1, 16, 20, 32, 64, 256} {
