@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"hash"
 	"net/http"
 	"slices"
 	"strings"
@@ -313,7 +312,7 @@ func (s *scheme) matchMAC(sc *scratch, r *Request, st stamps, keys []key) (key, 
 
 // mac computes the signature that a key gives.
 func (s *scheme) mac(k key, r *Request, st stamps, dst []byte) []byte {
-	m, ok := k.macs.Get().(hash.Hash)
+	m, ok := k.macs.Get().(*hasher)
 	if !ok {
 		return nil
 	}

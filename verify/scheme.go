@@ -30,7 +30,7 @@ type key struct {
 	index  int
 	digest string
 	bytes  []byte
-	macs   *sync.Pool // of hash.Hash keyed with bytes
+	macs   *sync.Pool // of *hasher keyed with bytes
 	public crypto.PublicKey
 }
 
@@ -240,9 +240,9 @@ func (s *scheme) key(index int, secret Secret) (key, error) {
 	case "jwt":
 		return k, s.longEnough(k.bytes)
 	case "hmac":
-		k.macs = &sync.Pool{New: func() any { return hmac.New(newHash, bytes) }}
+		k.macs = &sync.Pool{New: func() any { return &hasher{Hash: hmac.New(newHash, bytes)} }}
 	case "digest": // the key is part of the content
-		k.macs = &sync.Pool{New: func() any { return newHash() }}
+		k.macs = &sync.Pool{New: func() any { return &hasher{Hash: newHash()} }}
 	}
 	return k, nil
 }

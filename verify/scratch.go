@@ -3,6 +3,7 @@ package verify
 import (
 	"encoding/base64"
 	"encoding/hex"
+	"hash"
 	"net/http"
 	"strings"
 	"sync"
@@ -66,4 +67,17 @@ func canonical(names []string) []string {
 		list[i] = http.CanonicalHeaderKey(n)
 	}
 	return list
+}
+
+// hasher is a hash that takes strings too, without a copy of each.
+type hasher struct {
+	hash.Hash
+
+	text []byte
+}
+
+// WriteString writes a string.
+func (h *hasher) WriteString(s string) (int, error) {
+	h.text = append(h.text[:0], s...)
+	return h.Write(h.text) //nolint:wrapcheck // a hash gives no error
 }
