@@ -354,3 +354,28 @@ func TestAListOfSignedHeadersNamesItselfAndTheTime(t *testing.T) {
 		}
 	}
 }
+
+func TestBoundsHoldForWhatIsSignedToo(t *testing.T) {
+	t.Parallel()
+	items := made(t, verify.Scheme{Kind: "token", Each: "value", JSON: "state"}, "s")
+	for n, good := range map[int]bool{1: true, 1000: true, 1001: false} {
+		r := ask(`{"value":[` + strings.TrimSuffix(strings.Repeat(`{"state":"s"},`, n), ",") + `]}`)
+		if _, err := items.Verify(r, noon); (err == nil) != good {
+			t.Errorf("%d items: %v", n, err)
+		}
+	}
+	v := made(t, verify.Scheme{Kind: "jwt", Header: []string{"X-Token"}, Algorithms: []string{"HS256"}}, sharedKey)
+	for size, good := range map[int]bool{10: true, 11 << 10: true, 13 << 10: false, 1 << 20: false} {
+		r := ask("b")
+		r.Header.Set("X-Token", token(t, "HS256", []byte(sharedKey), map[string]any{"exp": noon.Unix(), "pad": strings.Repeat("a", size)}))
+		if _, err := v.Verify(r, noon); (err == nil) != good || err != nil && !errors.Is(err, verify.ErrFormat) {
+			t.Errorf("a token with %d bytes: %v", size, err)
+		}
+	}
+	sent := made(t, verify.Scheme{Kind: "token", Header: []string{"X-Token"}, Prefix: "Bearer "}, "s")
+	r := ask("b")
+	r.Header.Set("X-Token", "Bearer ")
+	if _, err := sent.Verify(r, noon); !errors.Is(err, verify.ErrMissing) {
+		t.Errorf("the prefix alone: %v", err)
+	}
+}

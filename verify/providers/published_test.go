@@ -9,6 +9,7 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"math/big"
 	"net/url"
 	"strings"
@@ -122,7 +123,7 @@ func misleading(good string) map[string]string {
 		"up": "https://" + host + "/.." + path, "up, encoded": "https://" + host + "/%2e%2e" + path, "another path": "https://" + host + "/evil.pem",
 		"a path before": "https://" + host + "/evil" + path, "a fragment": good + "#x", "a backslash": "https://evil.example\\@" + host + path,
 		"a newline": "https://" + host + path + "\nx", "a space": " " + good, "nothing": "", "no scheme": "//" + host + path, "opaque": "https:" + host + path,
-		"encoded slashes": "https://" + host + strings.ReplaceAll(path, "/", "%2f"), "a dot behind": "https://" + host + "." + path, "loopback": "https://127.0.0.1" + path,
+		"encoded slashes": "https://" + host + "/" + strings.ReplaceAll(path[1:], "/", "%2f") + "%2f", "an encoded letter": fmt.Sprintf("https://%s/%%%02x%s", host, path[1], path[2:]), "a dot behind": "https://" + host + "." + path, "loopback": "https://127.0.0.1" + path,
 		"a NUL": "https://" + host + "\x00.evil.example" + path, "a bracket": "https://[" + host + "]" + path, "wide letters": "https://ｓｎｓ" + host + path,
 	}
 }
