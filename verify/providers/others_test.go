@@ -221,6 +221,8 @@ func fingerprint(s verify.Scheme, secret string, q *verify.Request) string {
 	switch form := s.SecretForm; {
 	case strings.HasPrefix(form, "whsec") && (form == "whsec" || strings.HasPrefix(secret, "whsec_")):
 		key = "base64 of " + strings.TrimPrefix(secret, "whsec_")
+	case slices.Contains([]string{"ed25519", "ecdsa", "rsa"}, s.Kind):
+		key = "the pair" // one for all of a kind, however it is written
 	case form == "base64":
 		key = "base64 of " + secret
 	case form == "hex", form == "sha1":
