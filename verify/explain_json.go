@@ -135,8 +135,11 @@ func (w *restyler) escape() rune {
 	}
 	r := w.unit()
 	if utf16.IsSurrogate(r) && w.at+1 < len(w.src) && w.src[w.at] == '\\' && w.src[w.at+1] == 'u' {
+		high, rest := r, w.at
 		w.at += 2
-		return utf16.DecodeRune(r, w.unit())
+		if r = utf16.DecodeRune(high, w.unit()); r == utf8.RuneError { // no pair: the second speaks for itself
+			w.at = rest
+		}
 	}
 	return r
 }
