@@ -85,7 +85,7 @@ func (l *lane) forward(t *Target, lease store.Lease) (out event.Outcome) {
 			l.d.o.Logger.Error("an attempt panicked", l.about(lease, "panic", fmt.Sprint(v))...)
 		}
 	}()
-	return t.Forwarder.Forward(ctx, lease.Event, lease.Attempt, lease.Replay)
+	return t.Forwarder.Forward(ctx, event.Try{Event: lease.Event, Number: lease.Attempt, Replay: lease.Replay})
 }
 
 // health is what the latest attempts say of the destination.

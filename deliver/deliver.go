@@ -20,7 +20,7 @@ import (
 
 // Forwarder makes one attempt. It returns within ctx's deadline.
 type Forwarder interface {
-	Forward(ctx context.Context, e *event.Event, attempt int, replay bool) event.Outcome
+	Forward(ctx context.Context, t event.Try) event.Outcome
 }
 
 // Target is what the present configuration says of a destination.

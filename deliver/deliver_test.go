@@ -34,8 +34,8 @@ type call struct {
 	at      time.Time
 }
 
-func (b *backend) Forward(ctx context.Context, e *event.Event, attempt int, replay bool) event.Outcome {
-	c := call{e.ProviderID, attempt, replay, time.Now()}
+func (b *backend) Forward(ctx context.Context, t event.Try) event.Outcome {
+	c := call{t.Event.ProviderID, t.Number, t.Replay, time.Now()}
 	b.mu.Lock()
 	b.got = append(b.got, c)
 	b.running++
@@ -51,7 +51,7 @@ func (b *backend) Forward(ctx context.Context, e *event.Event, attempt int, repl
 	if answer != nil {
 		out = answer(ctx, c)
 	}
-	out.Number, out.At = attempt, c.at
+	out.Number, out.At = t.Number, c.at
 	return out
 }
 

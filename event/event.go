@@ -184,6 +184,18 @@ func (v Verdict) String() string {
 	return [...]string{Again: "retry", Done: "delivered", Dying: "dead", Aborted: "aborted"}[v]
 }
 
+// Try is what one attempt is to send.
+type Try struct {
+	Event *Event
+	// Number counts the delivery's attempts, from 1.
+	Number int
+	// Replay tells that an operator sends it again.
+	Replay bool
+	// Keep is how many bytes of the answer's body are wanted as [Outcome.Reply];
+	// 0: none, [Attempt.Answer] is enough.
+	Keep int
+}
+
 // Outcome is what one attempt came to.
 type Outcome struct {
 	Attempt
@@ -194,4 +206,8 @@ type Outcome struct {
 	Unreached bool
 	// Truncated tells that a 2xx answer's body was cut short.
 	Truncated bool
+	// Reply is the answer's body, as far as [Try.Keep] asked for it; ReplyCut
+	// tells that it was longer.
+	Reply    []byte
+	ReplyCut bool
 }

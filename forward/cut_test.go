@@ -26,7 +26,7 @@ func TestACutAnswerIsASuccessOnlyWhereItIsToBeAccepted(t *testing.T) {
 		want   event.Verdict
 	}{{false, 200, event.Again}, {true, 200, event.Done}, {true, 500, event.Again}} {
 		status.Store(int64(c.status))
-		got := chain(t, proxy(addr), forward.Options{AcceptCut: c.accept}).Forward(t.Context(), sample(), 1, false)
+		got := chain(t, proxy(addr), forward.Options{AcceptCut: c.accept}).Forward(t.Context(), try(sample(), 1, false))
 		if got.Verdict != c.want || got.Status != c.status || !strings.Contains(got.Error, "cut short after 4 bytes") {
 			t.Errorf("status %d, accepting %v: %+v, want verdict %v", c.status, c.accept, got, c.want)
 		}

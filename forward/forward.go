@@ -68,14 +68,14 @@ func New(routes caddyhttp.RouteList, o Options) *Chain {
 // Forward makes one attempt. ctx carries its deadline; cancelling it is our
 // own doing (a shutdown), and the outcome is then Aborted. It does not panic,
 // whatever a handler does.
-func (c *Chain) Forward(ctx context.Context, e *event.Event, attempt int, replay bool) event.Outcome {
+func (c *Chain) Forward(ctx context.Context, t event.Try) event.Outcome {
 	began := c.now()
-	out := event.Outcome{Attempt: event.Attempt{Number: attempt, At: began}}
+	out := event.Outcome{Attempt: event.Attempt{Number: t.Number, At: began}}
 	start := time.Now()
 	rec := &recorder{header: http.Header{}}
-	req, err := request(ctx, e, attempt, replay)
+	req, err := request(ctx, t)
 	if err == nil {
-		err = c.serve(rec, req, e)
+		err = c.serve(rec, req, t.Event)
 	}
 	out.Duration = time.Since(start)
 	rec.read(&out)

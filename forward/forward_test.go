@@ -89,7 +89,7 @@ func TestTheBackendGetsWhatTheProviderSent(t *testing.T) {
 	} {
 		e := sample()
 		c.change(e)
-		out := chain(t, proxy(addr)).Forward(t.Context(), e, 7, true)
+		out := chain(t, proxy(addr)).Forward(t.Context(), try(e, 7, true))
 		if out.Verdict != event.Done || out.Status != 200 || out.Number != 7 {
 			t.Fatalf("%s: %+v", name, out)
 		}
@@ -174,7 +174,7 @@ func TestWhatComesOfAnAttempt(t *testing.T) {
 			t.Parallel()
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
-			out := chain(t, c.handlers).Forward(ctx, sample(), 1, false)
+			out := chain(t, c.handlers).Forward(ctx, try(sample(), 1, false))
 			if out.Verdict != c.verdict || out.Status != c.status || !strings.Contains(out.Error, c.says) ||
 				out.Unreached != c.unreached || out.Truncated != c.truncated || out.RetryAfter != c.after {
 				t.Errorf("%+v", out)
@@ -202,7 +202,7 @@ func TestAnAttemptThatWeCancelDoesNotCount(t *testing.T) {
 		<-arrived
 		cancel()
 	}()
-	if out := c.Forward(ctx, sample(), 1, false); out.Verdict != event.Aborted {
+	if out := c.Forward(ctx, try(sample(), 1, false)); out.Verdict != event.Aborted {
 		t.Errorf("%+v, want aborted", out)
 	}
 }
@@ -222,7 +222,7 @@ func init() { caddy.RegisterModule(explosive{}) }
 
 func TestAHandlerThatPanicsIsAFailedAttempt(t *testing.T) {
 	t.Parallel()
-	out := chain(t, `{"handler":"explosive"}`).Forward(t.Context(), sample(), 1, false)
+	out := chain(t, `{"handler":"explosive"}`).Forward(t.Context(), try(sample(), 1, false))
 	if out.Verdict != event.Again || !strings.Contains(out.Error, "boom") {
 		t.Errorf("%+v", out)
 	}
@@ -232,7 +232,12 @@ func TestATargetThatIsNoneIsAFailedAttempt(t *testing.T) {
 	t.Parallel()
 	e := sample()
 	e.URI = "not a target"
-	if out := chain(t, proxy("127.0.0.1:1")).Forward(t.Context(), e, 1, false); out.Verdict != event.Again || out.Error == "" {
+	if out := chain(t, proxy("127.0.0.1:1")).Forward(t.Context(), try(e, 1, false)); out.Verdict != event.Again || out.Error == "" {
 		t.Errorf("%+v", out)
 	}
+}
+
+// try is one attempt at an event.
+func try(e *event.Event, number int, replay bool) event.Try {
+	return event.Try{Event: e, Number: number, Replay: replay}
 }

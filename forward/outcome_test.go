@@ -109,7 +109,7 @@ func TestWhatABackendThatHangsUpComesTo(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			addr, asked := raw(t, c.answer, c.reset)
-			out := chain(t, proxy(addr)).Forward(t.Context(), sample(), 1, false)
+			out := chain(t, proxy(addr)).Forward(t.Context(), try(sample(), 1, false))
 			if out.Verdict != c.verdict || out.Status != c.status || out.Truncated != c.truncated || out.Unreached || string(out.Answer) != c.body {
 				t.Errorf("%+v", out)
 			}
@@ -131,7 +131,7 @@ func TestAStreamThatIsResetInItsBodyIsACutAnswer(t *testing.T) {
 		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
 	}), nil, func(s *httptest.Server) { s.Config.Protocols = onlyHTTP2() })
-	out := chain(t, proxyTo(`,"versions":["h2c"]`, "", s.Listener.Addr().String())).Forward(t.Context(), sample(), 1, false)
+	out := chain(t, proxyTo(`,"versions":["h2c"]`, "", s.Listener.Addr().String())).Forward(t.Context(), try(sample(), 1, false))
 	if out.Verdict != event.Again || out.Status != 200 || !out.Truncated || out.Unreached {
 		t.Errorf("%+v", out)
 	}
@@ -172,7 +172,7 @@ func TestWhatTheChainItselfComesTo(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			out := chain(t, actor).Forward(does(t.Context(), c.act), sample(), 1, false)
+			out := chain(t, actor).Forward(does(t.Context(), c.act), try(sample(), 1, false))
 			if out.Verdict != c.verdict || out.Status != c.status || out.Unreached != c.unreached || out.RetryAfter != 0 {
 				t.Errorf("%+v", out)
 			}
@@ -185,7 +185,7 @@ func TestWhatTheChainItselfComesTo(t *testing.T) {
 
 func TestADestinationWithoutRoutesAnswersNothing(t *testing.T) {
 	t.Parallel()
-	out := forward.New(nil, forward.Options{}).Forward(t.Context(), sample(), 1, false)
+	out := forward.New(nil, forward.Options{}).Forward(t.Context(), try(sample(), 1, false))
 	if out.Verdict != event.Again || out.Status != 0 || !strings.Contains(out.Error, "no handler") {
 		t.Errorf("%+v", out)
 	}
@@ -195,7 +195,7 @@ func TestThePanicOfAHandlerIsLoggedWithItsStack(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
 	c := chain(t, `{"handler":"explosive"}`, forward.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
-	c.Forward(t.Context(), sample(), 1, false)
+	c.Forward(t.Context(), try(sample(), 1, false))
 	if s := log.String(); !strings.Contains(s, "boom") || !strings.Contains(s, "explosive.ServeHTTP") {
 		t.Errorf("logged: %s", s)
 	}
@@ -212,7 +212,7 @@ func TestARedirectIsNotFollowed(t *testing.T) {
 			w.Header().Set("Location", to)
 			w.WriteHeader(status)
 		})))
-		out := c.Forward(t.Context(), sample(), 1, false)
+		out := c.Forward(t.Context(), try(sample(), 1, false))
 		if out.Verdict != event.Again || out.Status != status || !strings.Contains(out.Error, "redirects are not followed") {
 			t.Errorf("%d: %+v", status, out)
 		}
@@ -270,7 +270,7 @@ func TestHowLongABackendAsksToWait(t *testing.T) {
 			w.WriteHeader(c.status)
 		}
 		o := forward.Options{Now: func() time.Time { return now }}
-		out := chain(t, proxy(backend(t, answer)), o).Forward(t.Context(), sample(), 1, false)
+		out := chain(t, proxy(backend(t, answer)), o).Forward(t.Context(), try(sample(), 1, false))
 		if out.Status != c.status || out.RetryAfter != c.want {
 			t.Errorf("%d with %q: status %d, wait %v, want %v", c.status, c.value, out.Status, out.RetryAfter, c.want)
 		}
@@ -302,7 +302,7 @@ func TestTheBeginningOfALongAnswerIsKept(t *testing.T) {
 				rest = rest[n:]
 			}
 		})
-		out := chain(t, proxy(addr)).Forward(t.Context(), sample(), 1, false)
+		out := chain(t, proxy(addr)).Forward(t.Context(), try(sample(), 1, false))
 		if out.Status != c.status || out.Truncated || (out.Verdict == event.Done) != (c.status == 200) {
 			t.Errorf("%+v: %v, status %d, truncated %v, %s", c, out.Verdict, out.Status, out.Truncated, out.Error)
 		}
@@ -318,7 +318,7 @@ func TestABackendsOwnGatewayErrorsAreItsAnswers(t *testing.T) {
 		out := chain(t, proxy(backend(t, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("X-Own", "yes")
 			w.WriteHeader(status)
-		}))).Forward(t.Context(), sample(), 1, false)
+		}))).Forward(t.Context(), try(sample(), 1, false))
 		if out.Verdict != event.Again || out.Status != status || out.Unreached || out.Header.Get("X-Own") != "yes" ||
 			out.Error != fmt.Sprintf("backend answered %d", status) {
 			t.Errorf("%d: %+v", status, out)
@@ -329,8 +329,8 @@ func TestABackendsOwnGatewayErrorsAreItsAnswers(t *testing.T) {
 func TestUpstreamsThatAreAllUnhealthyAreUnreached(t *testing.T) {
 	t.Parallel()
 	c := chain(t, proxyTo("", `,"health_checks":{"passive":{"fail_duration":"1h"}}`, refusing(t)))
-	c.Forward(t.Context(), sample(), 1, false) // one failure is what it takes
-	out := c.Forward(t.Context(), sample(), 2, false)
+	c.Forward(t.Context(), try(sample(), 1, false)) // one failure is what it takes
+	out := c.Forward(t.Context(), try(sample(), 2, false))
 	if out.Verdict != event.Again || out.Status != 0 || !out.Unreached || !strings.Contains(out.Error, "no upstreams available") {
 		t.Errorf("%+v", out)
 	}
@@ -339,7 +339,7 @@ func TestUpstreamsThatAreAllUnhealthyAreUnreached(t *testing.T) {
 func TestARefusedConnectionOverFastCGIIsUnreached(t *testing.T) {
 	t.Parallel()
 	h := fmt.Sprintf(`{"handler":"reverse_proxy","upstreams":[{"dial":%q}],"transport":{"protocol":"fastcgi","root":"/srv"}}`, refusing(t))
-	out := chain(t, h).Forward(t.Context(), sample(), 1, false)
+	out := chain(t, h).Forward(t.Context(), try(sample(), 1, false))
 	if out.Verdict != event.Again || out.Status != 0 || !out.Unreached || !strings.Contains(out.Error, "connection refused") {
 		t.Errorf("%+v", out)
 	}
@@ -363,7 +363,7 @@ func TestABackendThatTakesTooLongIsAFailedAttempt(t *testing.T) {
 	t.Parallel()
 	t.Run("by the proxy's own limit", func(t *testing.T) {
 		t.Parallel()
-		out := chain(t, proxyTo(`,"response_header_timeout":"50ms"`, "", silent(t, "", func() {}))).Forward(t.Context(), sample(), 1, false)
+		out := chain(t, proxyTo(`,"response_header_timeout":"50ms"`, "", silent(t, "", func() {}))).Forward(t.Context(), try(sample(), 1, false))
 		if out.Verdict != event.Again || out.Status != 0 || out.Unreached || !strings.Contains(out.Error, "timeout") {
 			t.Errorf("%+v", out)
 		}
@@ -373,7 +373,7 @@ func TestABackendThatTakesTooLongIsAFailedAttempt(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 		defer cancel()
 		c := chain(t, proxy(silent(t, "begun", func() {})), forward.Options{AcceptCut: true})
-		out := c.Forward(ctx, sample(), 1, false)
+		out := c.Forward(ctx, try(sample(), 1, false))
 		if out.Verdict != event.Again || out.Status != 0 || out.Unreached || !strings.Contains(out.Error, "timeout") {
 			t.Errorf("%+v", out)
 		}
@@ -384,7 +384,7 @@ func TestCancellingBeforeTheAnswerIsWholeAbortsTheAttempt(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	out := chain(t, proxy(silent(t, "begun", cancel))).Forward(ctx, sample(), 1, false)
+	out := chain(t, proxy(silent(t, "begun", cancel))).Forward(ctx, try(sample(), 1, false))
 	if out.Verdict != event.Aborted || out.Status != 0 || out.Unreached {
 		t.Errorf("%+v", out)
 	}
@@ -398,7 +398,7 @@ func TestCancellingAfterTheAnswerChangesNothing(t *testing.T) {
 			w.WriteHeader(status)
 			cancel()
 			return nil
-		}), sample(), 1, false)
+		}), try(sample(), 1, false))
 		if out.Verdict != want || out.Status != status {
 			t.Errorf("%d: %+v, want verdict %v", status, out, want)
 		}

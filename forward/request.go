@@ -28,7 +28,8 @@ const (
 
 // request makes the attempt's request. The target is the event's, escapes
 // untouched; every header's values keep their order.
-func request(ctx context.Context, e *event.Event, attempt int, replay bool) (*http.Request, error) {
+func request(ctx context.Context, t event.Try) (*http.Request, error) {
+	e := t.Event
 	target, err := parseTarget(e.URI)
 	if err != nil {
 		return nil, err
@@ -50,9 +51,9 @@ func request(ctx context.Context, e *event.Event, attempt int, replay bool) (*ht
 		req.TLS = &tls.ConnectionState{HandshakeComplete: true, ServerName: e.Host}
 	}
 	req.Header.Set(HeaderEventID, e.ID.String())
-	req.Header.Set(HeaderAttempt, strconv.Itoa(attempt))
+	req.Header.Set(HeaderAttempt, strconv.Itoa(t.Number))
 	req.Header.Set(HeaderReceived, e.Received.UTC().Format(time.RFC3339Nano))
-	if replay {
+	if t.Replay {
 		req.Header.Set(HeaderReplay, "true")
 	}
 	return req, nil

@@ -178,7 +178,7 @@ func FuzzRequest(f *testing.F) {
 			w.WriteHeader(http.StatusNoContent)
 			return nil
 		})
-		out := c.Forward(ctx, e, attempt, replay)
+		out := c.Forward(ctx, try(e, attempt, replay))
 		if strings.Contains(out.Error, "panicked") {
 			t.Fatal(out.Error)
 		}

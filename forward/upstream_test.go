@@ -157,7 +157,7 @@ func TestAnUpstreamOverCleartextHTTP2GetsTheEventUnchanged(t *testing.T) {
 	seen := newWitness()
 	s := start(t, seen, nil, func(s *httptest.Server) { s.Config.Protocols = onlyHTTP2() })
 	e := strange()
-	out := chain(t, proxyTo(`,"versions":["h2c"]`, "", s.Listener.Addr().String())).Forward(t.Context(), e, 1, false)
+	out := chain(t, proxyTo(`,"versions":["h2c"]`, "", s.Listener.Addr().String())).Forward(t.Context(), try(e, 1, false))
 	if out.Verdict != event.Done || out.Status != http.StatusNoContent || out.Error != "" {
 		t.Fatalf("%+v", out)
 	}
@@ -183,14 +183,14 @@ func TestAnUpstreamOnAUnixSocketGetsTheEventUnchanged(t *testing.T) {
 	seen := newWitness()
 	start(t, seen, l, nil)
 	e := strange()
-	out := chain(t, proxyTo("", "", "unix/"+path)).Forward(t.Context(), e, 1, false)
+	out := chain(t, proxyTo("", "", "unix/"+path)).Forward(t.Context(), try(e, 1, false))
 	if out.Verdict != event.Done || out.Status != http.StatusNoContent || out.Error != "" {
 		t.Fatalf("%+v", out)
 	}
 	unchanged(t, e, seen.only(t))
 
 	gone := filepath.Join(dir, "gone")
-	out = chain(t, proxyTo("", "", "unix/"+gone)).Forward(t.Context(), e, 1, false)
+	out = chain(t, proxyTo("", "", "unix/"+gone)).Forward(t.Context(), try(e, 1, false))
 	if out.Verdict != event.Again || !out.Unreached || out.Status != 0 || !strings.Contains(out.Error, "cannot connect") {
 		t.Errorf("without a socket: %+v", out)
 	}
@@ -243,7 +243,7 @@ func TestAnUpstreamOverTLSStillLearnsTheHostThatWasAskedFor(t *testing.T) {
 		s.TLS = &tls.Config{Certificates: []tls.Certificate{leaf}, MinVersion: tls.VersionTLS12}
 	})
 	addr, e := s.Listener.Addr().String(), strange()
-	if out := chain(t, proxyTo(trusting(ca), "", addr)).Forward(t.Context(), e, 1, false); out.Verdict != event.Done {
+	if out := chain(t, proxyTo(trusting(ca), "", addr)).Forward(t.Context(), try(e, 1, false)); out.Verdict != event.Done {
 		t.Fatalf("%+v", out)
 	}
 	r := seen.only(t).request
@@ -264,7 +264,7 @@ func TestAnUpstreamWithAPrivateCAGetsTheEventUnchanged(t *testing.T) {
 		})
 		addr := s.Listener.Addr().String()
 		e := strange()
-		out := chain(t, proxyTo(trusting(ca), keepHost, addr)).Forward(t.Context(), e, 1, false)
+		out := chain(t, proxyTo(trusting(ca), keepHost, addr)).Forward(t.Context(), try(e, 1, false))
 		if out.Verdict != event.Done || out.Status != http.StatusNoContent || out.Error != "" {
 			t.Fatalf("%s: %+v", name, out)
 		}
@@ -274,7 +274,7 @@ func TestAnUpstreamWithAPrivateCAGetsTheEventUnchanged(t *testing.T) {
 		}
 		unchanged(t, e, got)
 
-		out = chain(t, proxyTo(trusting(other), "", addr)).Forward(t.Context(), e, 1, false)
+		out = chain(t, proxyTo(trusting(other), "", addr)).Forward(t.Context(), try(e, 1, false))
 		if out.Verdict != event.Again || out.Status != 0 || !strings.Contains(out.Error, "certificate") {
 			t.Errorf("%s, signed by somebody else: %+v", name, out)
 		}
@@ -297,7 +297,7 @@ func TestARefusingUpstreamIsPassedOverForTheNext(t *testing.T) {
 			c := chain(t, proxyTo("", further, refusing(t), s.Listener.Addr().String()))
 			for n := 1; n <= 3; n++ {
 				e := strange()
-				out := c.Forward(t.Context(), e, n, false)
+				out := c.Forward(t.Context(), try(e, n, false))
 				if out.Verdict != event.Done || out.Status != http.StatusNoContent || out.Number != n || out.Unreached {
 					t.Fatalf("%+v", out)
 				}
@@ -311,7 +311,7 @@ func TestUpstreamsThatAllRefuseAreUnreached(t *testing.T) {
 	t.Parallel()
 	a, b := refusing(t), refusing(t)
 	out := chain(t, proxyTo("", `,"load_balancing":{"selection_policy":{"policy":"first"},"retries":3}`, a, b)).
-		Forward(t.Context(), strange(), 1, false)
+		Forward(t.Context(), try(strange(), 1, false))
 	if out.Verdict != event.Again || !out.Unreached || out.Status != 0 || !strings.Contains(out.Error, "connection refused") {
 		t.Errorf("%+v", out)
 	}
@@ -327,7 +327,7 @@ func TestAnAnswerIsNotAskedForAgainFromTheNextUpstream(t *testing.T) {
 		}), nil, nil).Listener.Addr().String()
 	}
 	further := `,"load_balancing":{"selection_policy":{"policy":"first"},"retries":3}`
-	out := chain(t, proxyTo("", further, failing("first"), failing("second"))).Forward(t.Context(), strange(), 1, false)
+	out := chain(t, proxyTo("", further, failing("first"), failing("second"))).Forward(t.Context(), try(strange(), 1, false))
 	if out.Verdict != event.Again || out.Status != http.StatusServiceUnavailable || out.Unreached {
 		t.Errorf("%+v", out)
 	}
@@ -348,7 +348,7 @@ func TestAByteThatAPathMayNotHoldCostsItsEscapesNothing(t *testing.T) {
 	} {
 		e := sample()
 		e.URI = uri
-		if out := chain(t, proxy(addr)).Forward(t.Context(), e, 1, false); out.Verdict != event.Done {
+		if out := chain(t, proxy(addr)).Forward(t.Context(), try(e, 1, false)); out.Verdict != event.Done {
 			t.Fatalf("%q: %+v", uri, out)
 		}
 		if got := seen.only(t).request.RequestURI; got != want {

@@ -88,7 +88,7 @@ func TestAnAcceptedEventIsDeliveredAndCountedOverAReload(t *testing.T) {
 			first, b := &App{Store: config}, backend{make(chan string, 8)}
 			ctx := provision(t, first)
 			s := register(t, first, b.routes(t, ctx), "github")
-			if _, err := s.Accept(t.Context(), webhook("github"), nil); !errors.Is(err, store.ErrClosed) {
+			if _, err := s.Accept(t.Context(), webhook("github"), nil, nil); !errors.Is(err, store.ErrClosed) {
 				t.Fatalf("accepted before the store was open: %v", err)
 			}
 			if err := first.Start(); err != nil {
@@ -118,7 +118,7 @@ func TestAnAcceptedEventIsDeliveredAndCountedOverAReload(t *testing.T) {
 
 func deliverOne(t *testing.T, s *Source, b backend) {
 	t.Helper()
-	receipt, err := s.Accept(t.Context(), webhook("github"), nil)
+	receipt, err := s.Accept(t.Context(), webhook("github"), nil, nil)
 	if err != nil || receipt.Result != store.Accepted {
 		t.Fatalf("accepting: %v, %v", receipt.Result, err)
 	}
@@ -154,7 +154,7 @@ func TestAReloadThatWouldLeaveEventsBehindIsRefused(t *testing.T) {
 	if err := a.Start(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Accept(t.Context(), webhook("github"), nil); err != nil {
+	if _, err := s.Accept(t.Context(), webhook("github"), nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	<-began
@@ -261,7 +261,7 @@ func TestAReloadChangesTheStoresLimitsAtOnceAndItsWithdrawalChangesThemBack(t *t
 	if err := second.Start(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := tight.Accept(t.Context(), webhook("github"), nil); !errors.Is(err, store.ErrBacklog) {
+	if _, err := tight.Accept(t.Context(), webhook("github"), nil, nil); !errors.Is(err, store.ErrBacklog) {
 		t.Errorf("with the reload's limit: %v, want %v", err, store.ErrBacklog)
 	}
 	end(t, second)

@@ -114,17 +114,30 @@ func (s *Source) Open() bool { return s.gateway.live.Load() != nil }
 // Took records how long an accepted request took.
 func (s *Source) Took(d time.Duration) { s.seconds.Observe(d.Seconds()) }
 
+// Want is what one destination makes of a new event.
+type Want struct {
+	// Filtered tells that the destination does not want it.
+	Filtered bool
+	// Order is the hash of what the destination orders by; 0 for none.
+	Order uint64
+}
+
 // Accept stores the event, and hands it to the dispatcher straight from memory
-// where that has room. Once begun it is not given up: whoever hung up sends
-// again, and then finds its claim.
-func (s *Source) Accept(ctx context.Context, e *event.Event, claim *store.Claim) (store.Receipt, error) {
+// where that has room. wants has one element for each destination, in the order
+// in which they were registered; nil means that all want it, in any order. Once
+// begun it is not given up: whoever hung up sends again, and then finds its claim.
+func (s *Source) Accept(ctx context.Context, e *event.Event, claim *store.Claim, wants []Want) (store.Receipt, error) {
 	l := s.gateway.live.Load()
 	if l == nil {
 		return store.Receipt{}, store.ErrClosed
 	}
 	owed := make([]store.Owed, len(s.names))
 	for i, d := range s.names {
-		owed[i] = store.Owed{Destination: d.Name, Lease: l.dispatcher.Reserve(d, e.Size())}
+		owed[i].Destination = d.Name
+		if wants != nil {
+			owed[i].Filtered, owed[i].Order = wants[i].Filtered, wants[i].Order
+		}
+		owed[i].Lease = !owed[i].Filtered && l.dispatcher.Reserve(d, e.Size())
 	}
 	receipt, err := l.store.Accept(context.WithoutCancel(ctx), store.Admission{Event: e, Claim: claim, Owed: owed, Share: s.config.Share})
 	for i, o := range owed {

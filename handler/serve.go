@@ -226,7 +226,7 @@ func (h *Handler) store(in *arrival, received time.Time) error {
 	default:
 		h.source.Unidentified.Add(1)
 	}
-	receipt, err := h.source.Accept(in.r.Context(), e, claim)
+	receipt, err := h.source.Accept(in.r.Context(), e, claim, nil)
 	if err != nil {
 		return err //nolint:wrapcheck // statusOf decides by the store's sentinels
 	}

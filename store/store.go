@@ -95,6 +95,10 @@ type Owed struct {
 	// Lease asks for the delivery to be leased to the caller at once, straight
 	// from memory; the caller must Settle or Release it.
 	Lease bool
+	// Order is the hash of what the destination orders by; 0 for none. Deliveries
+	// of one destination with the same Order go one at a time, as they were
+	// accepted.
+	Order uint64
 }
 
 // Claim reserves a provider's ID for a window.
