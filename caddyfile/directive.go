@@ -47,6 +47,9 @@ func init() {
 //		max_backlog <size>
 //		to [<upstream>...] {
 //			name <name>
+//			events <glob>...
+//			match @<name> | <matcher> [<argument>...] | `<expression>` | { … }
+//			order_by <placeholder>
 //			concurrency <n>
 //			timeout <duration>
 //			accept_cut_answer
@@ -141,7 +144,8 @@ func parseSource(h httpcaddyfile.Helper) (*handler.Handler, error) {
 	// What is missing is missing from the directive's own line, not from its end.
 	at := caddyfile.NewDispenser(caddyfile.Segment{h.Token()})
 	at.Next()
-	source, to := &handler.Handler{Places: map[string]string{"webhooks": dispense.Place(at)}}, destinations{helper: h}
+	source := &handler.Handler{Places: map[string]string{"webhooks": dispense.Place(at)}}
+	to := destinations{helper: h, places: source.Places}
 	err := dispense.Block(h.Dispenser, "webhooks", dispense.Fields{
 		"name":        dispense.Name(&source.Name),
 		"from":        from(&source.From, source.Places),

@@ -3,6 +3,7 @@ package caddyfile
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -19,6 +20,7 @@ import (
 type destinations struct {
 	helper httpcaddyfile.Helper
 	list   []*handler.To
+	places map[string]string
 	at     []*caddyfile.Dispenser // on the first token of each
 }
 
@@ -29,7 +31,9 @@ func (ds *destinations) read(d *caddyfile.Dispenser) error {
 	if err := chain.readUpstreams(d); err != nil {
 		return err
 	}
-	err := dispense.Block(d, "to", dispense.Fields{
+	places := make(map[string]string)
+	fields := wants(ds.helper, to, places)
+	maps.Copy(fields, dispense.Fields{
 		"name":              dispense.Name(&to.Name),
 		"concurrency":       dispense.Int(&to.Concurrency),
 		"timeout":           dispense.Duration(&to.Timeout),
@@ -38,9 +42,11 @@ func (ds *destinations) read(d *caddyfile.Dispenser) error {
 		"reverse_proxy":     dispense.Nested("{ … }", chain.readProxy),
 		"route":             dispense.Nested("{ … }", chain.readRoute),
 	})
+	err := dispense.Block(d, "to", fields)
 	if err != nil {
 		return err
 	}
+	keepPlaces(ds.places, places, to)
 	if to.Routes, err = chain.routes(inside(ds.helper, at), at); err != nil {
 		return err
 	}

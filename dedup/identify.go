@@ -16,6 +16,7 @@ import (
 
 	"github.com/tidwall/gjson"
 
+	"github.com/caddy-webhooks/caddy-webhooks/jsonpath"
 	"github.com/caddy-webhooks/caddy-webhooks/verify"
 )
 
@@ -137,7 +138,7 @@ func value(in, name string, m Message) string {
 		}
 		return form.Get(name)
 	case "json":
-		switch v := gjson.GetBytes(m.Body, name); v.Type {
+		switch v := jsonpath.Get(jsonpath.Text(m.Header, m.Body), name); v.Type {
 		case gjson.String:
 			return v.Str
 		case gjson.Number:

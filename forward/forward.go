@@ -15,7 +15,6 @@ import (
 	"runtime/debug"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
@@ -29,10 +28,14 @@ type Chain struct {
 	log     *slog.Logger
 	now     func() time.Time
 	takeCut bool
+
+	destination string
 }
 
 // Options are a chain's surroundings; the zero value is usable.
 type Options struct {
+	// Destination is the name that {webhooks.destination} gives.
+	Destination string
 	// Server is the server in whose site the destination stands. With it, named
 	// routes can be invoked and its settings hold. Default: an empty one.
 	Server *caddyhttp.Server
@@ -49,7 +52,7 @@ var errUnanswered = errors.New("no handler of the destination answered")
 
 // New makes a chain of provisioned routes.
 func New(routes caddyhttp.RouteList, o Options) *Chain {
-	c := &Chain{server: o.Server, log: o.Logger, now: o.Now, takeCut: o.AcceptCut}
+	c := &Chain{server: o.Server, log: o.Logger, now: o.Now, takeCut: o.AcceptCut, destination: o.Destination}
 	if c.server == nil {
 		c.server = &caddyhttp.Server{} // some of Caddy's handlers follow this pointer unasked
 	}
@@ -75,7 +78,7 @@ func (c *Chain) Forward(ctx context.Context, t event.Try) event.Outcome {
 	rec := &recorder{header: http.Header{}}
 	req, err := request(ctx, t)
 	if err == nil {
-		err = c.serve(rec, req, t.Event)
+		err = c.serve(rec, req, t)
 	}
 	out.Duration = time.Since(start)
 	rec.read(&out)
@@ -94,7 +97,7 @@ func (p *panicked) Error() string { return fmt.Sprintf("handler panicked: %v", p
 
 // serve runs the chain, and turns its panics into errors. reverse_proxy
 // panics with http.ErrAbortHandler when an answer's body is cut short.
-func (c *Chain) serve(w http.ResponseWriter, r *http.Request, e *event.Event) (err error) {
+func (c *Chain) serve(w http.ResponseWriter, r *http.Request, t event.Try) (err error) {
 	defer func() {
 		v := recover()
 		if v == nil {
@@ -106,10 +109,10 @@ func (c *Chain) serve(w http.ResponseWriter, r *http.Request, e *event.Event) (e
 		}
 		err = &panicked{v, debug.Stack()}
 	}()
-	r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), w, c.server)
-	caddyhttp.SetVar(r.Context(), caddyhttp.TrustedProxyVarKey, e.TrustedProxy)
-	if e.ClientIP != "" {
-		caddyhttp.SetVar(r.Context(), caddyhttp.ClientIPVarKey, e.ClientIP)
+	r = caddyhttp.PrepareRequest(r, c.replacer(t), w, c.server)
+	caddyhttp.SetVar(r.Context(), caddyhttp.TrustedProxyVarKey, t.Event.TrustedProxy)
+	if t.Event.ClientIP != "" {
+		caddyhttp.SetVar(r.Context(), caddyhttp.ClientIPVarKey, t.Event.ClientIP)
 	}
 	return c.handler.ServeHTTP(w, r)
 }

@@ -67,7 +67,7 @@ func (d Destination) target(log *slog.Logger) deliver.Target {
 			Concurrency: d.Concurrency, Timeout: d.Timeout, For: d.For, Attempts: d.Attempts,
 			Backoff: deliver.Schedule{First: d.BackoffFirst, Max: d.BackoffMax}, Never: never,
 		}.WithDefaults(),
-		Forwarder: forward.New(d.Routes, forward.Options{Server: d.Server, Logger: log, AcceptCut: d.AcceptCut}),
+		Forwarder: forward.New(d.Routes, forward.Options{Destination: d.Name, Server: d.Server, Logger: log, AcceptCut: d.AcceptCut}),
 	}
 }
 

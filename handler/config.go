@@ -119,6 +119,24 @@ type To struct {
 	// Name must be unique within the source. The only one is `default`.
 	Name string `json:"name,omitempty"`
 
+	// Events are globs of the types that this destination wants; `*` stands for
+	// anything, capitals matter, and one that matches is enough. Other events are
+	// filtered: stored for search and replay, and not delivered. An event without
+	// a type is delivered. Default: all.
+	Events []string `json:"events,omitempty"`
+
+	// Match are Caddy's request matchers, asked once, when an event comes: one set
+	// must match, in it every matcher. They see the request as it reached the
+	// handler, and {webhooks.…}. A matcher that fails delivers. With Events too, an
+	// event must pass both. Default: all.
+	Match caddyhttp.RawMatcherSets `json:"match,omitempty" caddy:"namespace=http.matchers"`
+
+	// OrderBy is a placeholder, or several with text between them: events for
+	// which it gives the same value are delivered one at a time, in the order in
+	// which they came. It is evaluated once, when an event comes; where it is empty
+	// the event has no order. Default: no order.
+	OrderBy string `json:"order_by,omitempty"`
+
 	// Routes deliver the event: any handlers of Caddy, normally a reverse_proxy.
 	Routes caddyhttp.RouteList `json:"routes,omitempty"`
 

@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/caddy-webhooks/caddy-webhooks/event"
 	"github.com/caddy-webhooks/caddy-webhooks/gateway"
 	"github.com/caddy-webhooks/caddy-webhooks/verify"
 	"github.com/caddy-webhooks/caddy-webhooks/verify/providers"
@@ -59,6 +60,10 @@ func (h *Handler) provision(ctx caddy.Context) error {
 		return err
 	}
 	h.provisionAnswers()
+	if err := h.provisionWants(ctx); err != nil {
+		return err
+	}
+	h.nobody = &event.Event{Source: h.Name, Provider: h.record.Name}
 	return h.register(ctx, config)
 }
 

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/caddy-webhooks/caddy-webhooks/event"
 	"github.com/caddy-webhooks/caddy-webhooks/gateway"
 	"github.com/caddy-webhooks/caddy-webhooks/verify"
 	"github.com/caddy-webhooks/caddy-webhooks/verify/keys"
@@ -37,8 +38,14 @@ type runtime struct {
 	success   verify.Answer
 	maxBody   int64
 	window    time.Duration
-	say       limiters // refused requests, by reason
-	sayDiff   limiter  // duplicates that differ
-	former    *former
-	looking   sync.WaitGroup // diagnoses under way
+	// choosers has one for each destination; nil if all take everything.
+	choosers []*chooser
+	// looksAtBody tells that one of them uses {http.request.body}.
+	looksAtBody bool
+	// nobody is what is known of an event before it is proven.
+	nobody  *event.Event
+	say     limiters // refused requests, by reason
+	sayDiff limiter  // duplicates that differ
+	former  *former
+	looking sync.WaitGroup // diagnoses under way
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/caddy-webhooks/caddy-webhooks/dedup"
 	"github.com/caddy-webhooks/caddy-webhooks/event"
+	"github.com/caddy-webhooks/caddy-webhooks/placeholders"
 	"github.com/caddy-webhooks/caddy-webhooks/store"
 	"github.com/caddy-webhooks/caddy-webhooks/verify"
 )
@@ -45,6 +46,7 @@ type arrival struct {
 	// original is the request as Caddy received it: what was signed.
 	original *http.Request
 	repl     *caddy.Replacer
+	values   *placeholders.Values
 	checked  verify.Request
 	verdict  verify.Verdict
 	receipt  store.Receipt
@@ -61,6 +63,9 @@ func (h *Handler) arrive(r *http.Request) *arrival {
 	if in.repl == nil {
 		in.repl = caddy.NewReplacer()
 	}
+	// Until the sender is proven, nothing of the content is shown.
+	in.values = &placeholders.Values{Event: h.nobody}
+	in.repl.Map(in.values.Get)
 	in.checked = verify.Request{Method: r.Method, Header: r.Header}
 	return in
 }
@@ -218,6 +223,7 @@ func (h *Handler) store(in *arrival, received time.Time) error {
 	id, named := dedup.Identify(scope, h.ids, message)
 	e := h.event(in, received)
 	e.ProviderID, e.Type = id.ProviderID, dedup.Value(h.typ, message)
+	in.values.Event = e
 	var claim *store.Claim
 	switch {
 	case h.DedupOff:
@@ -226,7 +232,7 @@ func (h *Handler) store(in *arrival, received time.Time) error {
 	default:
 		h.source.Unidentified.Add(1)
 	}
-	receipt, err := h.source.Accept(in.r.Context(), e, claim, nil)
+	receipt, err := h.source.Accept(in.r.Context(), e, claim, h.wants(in, e))
 	if err != nil {
 		return err //nolint:wrapcheck // statusOf decides by the store's sentinels
 	}
@@ -237,17 +243,16 @@ func (h *Handler) store(in *arrival, received time.Time) error {
 
 // note counts and logs what became of an event.
 func (h *Handler) note(in *arrival, e *event.Event) {
-	in.repl.Set("webhooks.source", h.Name)
-	in.repl.Set("webhooks.id", e.ProviderID)
-	in.repl.Set("webhooks.event", in.receipt.ID.String())
+	in.values.ID = in.receipt.ID
 	switch in.receipt.Result {
 	case store.Accepted:
 		h.source.Accepted.Add(1)
 	case store.Filtered:
 		h.source.Filtered.Add(1)
+		h.log.Debug("no destination wants it", "event", in.receipt.ID.String(), "id", e.ProviderID, "type", e.Type)
 	case store.Revived:
 		h.source.Revived.Add(1)
-		h.log.Info("the provider sent a dead event again; it is pending again", "event", in.receipt.ID.String(), "id", e.ProviderID)
+		h.log.Info("the provider sent again what was dead, or is wanted only now; it is pending again", "event", in.receipt.ID.String(), "id", e.ProviderID)
 	case store.Duplicate:
 		h.source.Duplicates.Add(1)
 		h.log.Debug("duplicate", "event", in.receipt.ID.String(), "id", e.ProviderID,

@@ -40,9 +40,14 @@ var law = map[string]room{
 	"verify/keys":       {why: "asks providers' servers for their public keys, so that verify needs no I/O", from: []string{"verify"}},
 	"verify/words":      {why: "what a record says, in sentences, for the pages and for the terminal", from: []string{"verify"}},
 	"verify/verifytest": {why: "any record set up and signed with, for tests and measurements", from: []string{"verify"}},
+	"jsonpath":          {why: "a value of a stranger's JSON, whatever that is like; knows nobody"},
+	"placeholders": {
+		why:  "what {webhooks.…} stand for, at acceptance and in every attempt",
+		from: []string{"event", "jsonpath"},
+	},
 	"dedup": {
 		why: "what names an event, and the claims; the only keys that the index and the handler share", badger: true,
-		from: []string{"event", "verify"},
+		from: []string{"event", "jsonpath", "verify"},
 	},
 	"store":           {why: "the contract of the buffer, in the words of event", from: []string{"event"}},
 	"store/storetest": {why: "the contract as a suite; takes its tests along", from: []string{"event", "store"}, testing: true},
@@ -60,14 +65,14 @@ var law = map[string]room{
 		from: []string{"event", "store", "dedup", "store/local/journal"},
 	},
 	"deliver": {why: "the schedule; sees the buffer as a contract, and an attempt as a function", from: []string{"event", "store"}},
-	"forward": {why: "one attempt through Caddy's handlers; knows no store", from: []string{"event"}, caddy: true},
+	"forward": {why: "one attempt through Caddy's handlers; knows no store", from: []string{"event", "placeholders"}, caddy: true},
 	"gateway": {
 		why: "the app: chooses the store, starts delivery, lends both to the handlers", caddy: true,
 		from: []string{"event", "store", "store/local", "store/memory", "store/nats", "deliver", "forward"},
 	},
 	"handler": {
 		why: "one request: verify, name, store, answer; delivers nothing itself", caddy: true,
-		from: []string{"event", "store", "verify", "verify/keys", "verify/providers", "dedup", "gateway"},
+		from: []string{"event", "store", "verify", "verify/keys", "verify/providers", "dedup", "placeholders", "gateway"},
 	},
 	"admin": {
 		why: "the routes; finds the running gateway through it, and answers in the words of event and store", caddy: true,
