@@ -34,6 +34,13 @@ func serving(t *testing.T, tune func(*local.Options)) (*Handler, *gateway.App) {
 // servingFrom is serving with a provider of the test's choice.
 func servingFrom(t *testing.T, tune func(*local.Options), from string, most int) (*Handler, *gateway.App) {
 	t.Helper()
+	return servingConfig(t, tune, fmt.Sprintf(`{"from":%s,"max_body":%d,
+		"to":[{"routes":[{"handle":[{"handler":"static_response","status_code":200}]}]}]}`, from, most))
+}
+
+// servingConfig is serving with a configuration of the test's choice.
+func servingConfig(t *testing.T, tune func(*local.Options), config string) (*Handler, *gateway.App) {
+	t.Helper()
 	ctx, err := caddy.ProvisionContext(&caddy.Config{
 		Admin:   &caddy.AdminConfig{Disabled: true},
 		AppsRaw: caddy.ModuleMap{"webhooks": json.RawMessage(fmt.Sprintf(`{"store":{"path":%q}}`, t.TempDir()))},
@@ -53,8 +60,6 @@ func servingFrom(t *testing.T, tune func(*local.Options), from string, most int)
 	})
 	app.Tune = tune
 	h := new(Handler)
-	config := fmt.Sprintf(`{"from":%s,"max_body":%d,
-		"to":[{"routes":[{"handle":[{"handler":"static_response","status_code":200}]}]}]}`, from, most)
 	if err := json.Unmarshal([]byte(config), h); err != nil {
 		t.Fatal(err)
 	}

@@ -99,10 +99,13 @@ func (c *chooser) orderOf(in *arrival) (order uint64, err error) {
 		named = named || caddy.ToString(v) != ""
 		return v, nil
 	})
+	if unread := in.values.Err(); err == nil {
+		err = unread
+	}
 	if err != nil || !named {
 		return 0, err //nolint:wrapcheck // Caddy's own words
 	}
-	return max(1, dedup.Digest([]byte(value))), in.values.Err()
+	return max(1, dedup.Digest([]byte(value))), nil
 }
 
 // recovered makes an error of a panic in a matcher.
