@@ -127,8 +127,8 @@ type To struct {
 
 	// Match are Caddy's request matchers, asked once, when an event comes: one set
 	// must match, in it every matcher. They see the request as it reached the
-	// handler, and {webhooks.…}. A matcher that fails delivers. With Events too, an
-	// event must pass both. Default: all.
+	// handler, and {webhooks.…}. A matcher that fails delivers, unless another of its
+	// set says no. With Events too, an event must pass both. Default: all.
 	Match caddyhttp.RawMatcherSets `json:"match,omitempty" caddy:"namespace=http.matchers"`
 
 	// OrderBy is a placeholder, or several with text between them: events for

@@ -74,16 +74,42 @@ func (c *chooser) wants(in *arrival, e *event.Event) (bool, error) {
 	return true, nil
 }
 
-// matches asks Caddy's matchers, which see the request as it reached the
-// directive, its body unread.
-func (c *chooser) matches(in *arrival) (wanted bool, err error) {
+// matches asks Caddy's matchers: one set must match, and in it all. Caddy keeps
+// those of a set in no order, so all are asked: one that says no is right, though
+// another one fails.
+func (c *chooser) matches(in *arrival) (bool, error) {
+	var unsure error
+	for _, set := range c.match {
+		wanted, err := true, error(nil)
+		for _, m := range set {
+			ok, failed := in.ask(m)
+			switch {
+			case failed != nil:
+				err = failed
+			case !ok:
+				wanted = false
+			}
+		}
+		switch {
+		case wanted && err == nil:
+			return true, nil
+		case wanted:
+			unsure = err
+		}
+	}
+	return false, unsure
+}
+
+// ask asks one matcher, which sees the request as it reached the directive, its
+// body unread.
+func (in *arrival) ask(matcher any) (matched bool, err error) {
 	defer recovered(&err)
 	in.r.Body = io.NopCloser(bytes.NewReader(in.checked.Body))
-	wanted, err = c.match.AnyMatchWithError(in.r)
-	if err == nil {
-		err = in.values.Err()
+	matched, err = caddyhttp.MatcherSet{matcher}.MatchWithError(in.r)
+	if unread := in.values.Err(); err == nil {
+		err = unread
 	}
-	return wanted, err //nolint:wrapcheck // the matcher's own words
+	return matched, err //nolint:wrapcheck // the matcher's own words
 }
 
 // orderOf is the hash of what the destination orders by. Where every placeholder

@@ -1,14 +1,17 @@
 package handler
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -106,6 +109,11 @@ func TestADestinationGetsWhatPassesItsEventsAndItsMatch(t *testing.T) {
 		{"another body, read away", `"match":[{"test_reads":{"want":"[1, 3]"}}]`, `[1, 2]`, false},
 		{"an error delivers", `"match":[{"expression":"double({webhooks.json.n}) > 1.0"}]`, `{}`, true},
 		{"an error does not outweigh events", `"events":["fork"],"match":[{"expression":"double({webhooks.json.n}) > 1.0"}]`, `{}`, false},
+		{"an error does not outweigh another matcher", `"match":[{"expression":"double({webhooks.json.n}) > 1.0","path":["/no"],"method":["POST"]}]`, `{}`, false},
+		{"nor a set that matches", `"match":[{"expression":"double({webhooks.json.n}) > 1.0"},{"path":["/hook"]}]`, `{}`, true},
+		{"an error of one set delivers", `"match":[{"expression":"double({webhooks.json.n}) > 1.0"},{"path":["/no"]}]`, `{}`, true},
+		{"a panic does not outweigh another matcher", `"match":[{"test_panics":{},"path":["/no"]}]`, `{}`, false},
+		{"a matcher that reads does not starve another", `"match":[{"test_reads":{"want":"[1, 2]"},"expression":"{http.request.body}.contains('2')"}]`, `[1, 2]`, true},
 		{"a panic delivers", `"match":[{"test_panics":{}}]`, `{}`, true},
 		{"JSON that cannot be read delivers", deep, `{"a":"c"`, true},
 		{"JSON that cannot be read and is not looked at", `"match":[{"path":["/no"]}]`, `{"a":"c"`, false},
@@ -167,6 +175,34 @@ func TestAnEventWithoutATypeIsDelivered(t *testing.T) {
 	expect(t, "no type", serve(t, h, r), 200, "accepted")
 	if d := events(t)[0].Deliveries; d[0].State == event.Filtered || d[1].State != event.Filtered {
 		t.Errorf("without a type: %+v", d)
+	}
+}
+
+func TestOnlyDoubtIsLogged(t *testing.T) {
+	const fails = `{"expression":"double({webhooks.json.n}) > 1.0"}`
+	h, _ := servingConfig(t, nil, destinations(
+		[2]string{"doubts", `"match":[` + fails + `]`},
+		[2]string{"decided", `"match":[` + fails + `,{"path":["/hook"]}]`},
+		[2]string{"typed", `"events":["fork"]`},
+		[2]string{"ordered", `"order_by":"{webhooks.json.n}"`},
+	))
+	var log bytes.Buffer
+	h.log = slog.New(slog.NewTextHandler(&log, nil))
+	r, _ := through(signed(t, "x", `{}`))
+	expect(t, "doubtful", serve(t, h, r), 200, "accepted")
+	if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "level=WARN") || !strings.Contains(got, "destination=doubts") {
+		t.Errorf("logged: %s", got)
+	}
+	log.Reset()
+	r = signed(t, "y", `{"n":1`)
+	r.Header.Del("X-GitHub-Event")
+	r, _ = through(r)
+	h.now = func() time.Time { return time.Now().Add(time.Minute) }
+	expect(t, "without type, and cut", serve(t, h, r), 200, "accepted")
+	for _, want := range []string{"destination=doubts", "destination=typed", "destination=ordered"} {
+		if strings.Count(log.String(), want) != 1 {
+			t.Errorf("%s is not logged once: %s", want, log.String())
+		}
 	}
 }
 
