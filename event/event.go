@@ -204,6 +204,9 @@ type Outcome struct {
 	RetryAfter time.Duration
 	// Unreached tells that no byte reached a backend: refused, no upstream.
 	Unreached bool
+	// NoUpstream tells that not even a connection was tried: the proxy took
+	// every upstream for unavailable. Unreached is then true as well.
+	NoUpstream bool
 	// Truncated tells that a 2xx answer's body was cut short.
 	Truncated bool
 	// Reply is the answer's body, as far as [Try.Keep] asked for it; ReplyCut

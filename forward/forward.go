@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
 	"github.com/caddy-webhooks/caddy-webhooks/event"
 )
@@ -78,7 +77,10 @@ func (c *Chain) Forward(ctx context.Context, t event.Try) event.Outcome {
 	rec := &recorder{header: http.Header{}}
 	req, err := request(ctx, t)
 	if err == nil {
-		err = c.serve(rec, req, t)
+		err = c.within(ctx, rec, req, t)
+	}
+	if errors.Is(err, errOvertime) {
+		rec = new(recorder) // the handler may still write to the other
 	}
 	out.Duration = time.Since(start)
 	rec.read(&out)
@@ -122,7 +124,7 @@ func (c *Chain) judge(ctx context.Context, out *event.Outcome, rec *recorder, er
 	out.Verdict = event.Again
 	var p *panicked
 	switch {
-	case errors.Is(context.Cause(ctx), context.DeadlineExceeded) && (err != nil || rec.status == 0 || rec.status == statusClientClosed):
+	case tooLate(ctx, rec, err):
 		out.Status, out.Error = 0, "timeout: no complete answer in time"
 	case errors.Is(ctx.Err(), context.Canceled) && !rec.complete(err):
 		out.Status, out.Verdict, out.Error = 0, event.Aborted, "the attempt was cancelled"
@@ -144,32 +146,6 @@ func (c *Chain) judge(ctx context.Context, out *event.Outcome, rec *recorder, er
 
 // statusClientClosed is what reverse_proxy reports when the request's context ended.
 const statusClientClosed = 499
-
-// judgeError explains an error of the chain: the gateway made it, no backend.
-func (c *Chain) judgeError(out *event.Outcome, err error) {
-	out.Status, out.Error = 0, err.Error()
-	var dial reverseproxy.DialError
-	var handler caddyhttp.HandlerError
-	switch {
-	case errors.As(err, &dial):
-		out.Unreached = true
-		out.Error = "cannot connect: " + dial.Error()
-	case errors.As(err, &handler):
-		out.Error = words(handler)
-		// No upstream is available: reverse_proxy says so at once, and with 503.
-		out.Unreached = handler.StatusCode == http.StatusServiceUnavailable
-		if handler.StatusCode < http.StatusBadGateway || handler.StatusCode > http.StatusGatewayTimeout {
-			out.Status = handler.StatusCode // not the proxy's: the chain's own answer, as by Caddy's error handler
-		}
-	}
-}
-
-func words(h caddyhttp.HandlerError) string {
-	if h.Err == nil || h.Err.Error() == "" {
-		return fmt.Sprintf("the destination ended with error %d", h.StatusCode)
-	}
-	return h.Err.Error()
-}
 
 // judgeStatus explains an answer.
 func (c *Chain) judgeStatus(out *event.Outcome, rec *recorder) {

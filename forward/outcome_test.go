@@ -165,10 +165,9 @@ func TestWhatTheChainItselfComesTo(t *testing.T) {
 		}, event.Again, 200, "boom", false},
 		"a panic with nil":       {func(http.ResponseWriter, *http.Request) error { panic(nil) }, event.Again, 0, "panicked", false},
 		"an abort before 200":    {func(http.ResponseWriter, *http.Request) error { panic(http.ErrAbortHandler) }, event.Again, 0, "cut short", false},
-		"an error of ours":       {func(http.ResponseWriter, *http.Request) error { return caddyhttp.Error(502, errors.New("bad")) }, event.Again, 0, "bad", false},
+		"an error of ours":       {func(http.ResponseWriter, *http.Request) error { return caddyhttp.Error(502, errors.New("bad")) }, event.Again, 502, "bad", false},
 		"an error with a status": {func(http.ResponseWriter, *http.Request) error { return caddyhttp.Error(403, errors.New("no")) }, event.Again, 403, "no", false},
 		"an error without words": {func(http.ResponseWriter, *http.Request) error { return caddyhttp.Error(404, nil) }, event.Again, 404, "404", false},
-		"no upstream":            {func(http.ResponseWriter, *http.Request) error { return caddyhttp.Error(503, errors.New("none")) }, event.Again, 0, "none", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -329,9 +328,12 @@ func TestABackendsOwnGatewayErrorsAreItsAnswers(t *testing.T) {
 func TestUpstreamsThatAreAllUnhealthyAreUnreached(t *testing.T) {
 	t.Parallel()
 	c := chain(t, proxyTo("", `,"health_checks":{"passive":{"fail_duration":"1h"}}`, refusing(t)))
-	c.Forward(t.Context(), try(sample(), 1, false)) // one failure is what it takes
+	// One failure is what it takes.
+	if out := c.Forward(t.Context(), try(sample(), 1, false)); !out.Unreached || out.NoUpstream {
+		t.Errorf("the first: %+v", out)
+	}
 	out := c.Forward(t.Context(), try(sample(), 2, false))
-	if out.Verdict != event.Again || out.Status != 0 || !out.Unreached || !strings.Contains(out.Error, "no upstreams available") {
+	if out.Verdict != event.Again || out.Status != 0 || !out.Unreached || !out.NoUpstream || !strings.Contains(out.Error, "no upstreams available") {
 		t.Errorf("%+v", out)
 	}
 }

@@ -222,6 +222,7 @@ func authority(t *testing.T) (ca string, leaf tls.Certificate) {
 	server := &x509.Certificate{
 		SerialNumber: big.NewInt(2), NotBefore: from, NotAfter: to, KeyUsage: x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		DNSNames: []string{zone},
 	}
 	rootDER := sign(root, root, keys[0], keys[0])
 	leafDER := sign(server, root, keys[1], keys[0])
