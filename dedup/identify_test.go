@@ -57,6 +57,32 @@ func TestAnEventIsNamedByScalarsOnly(t *testing.T) {
 	}
 }
 
+func TestTheJSONInAFormNamesAnEventToo(t *testing.T) {
+	t.Parallel()
+	pick := []verify.Pick{{In: "json", Names: []string{"id"}}}
+	m := message("payload=%7B%22id%22%3A%22evt_1%22%7D", "Content-Type", "application/x-www-form-urlencoded")
+	if id, ok := dedup.Identify(nil, pick, m); !ok || id.ProviderID != "evt_1" {
+		t.Errorf("a form's payload: %q %v", id.ProviderID, ok)
+	}
+	m.Header.Set("Content-Type", "text/plain")
+	if id, ok := dedup.Identify(nil, pick, m); ok {
+		t.Errorf("a text that looks like a form: %q", id.ProviderID)
+	}
+}
+
+func TestNamesWithModifiersAreSafeFromDeepBodies(t *testing.T) {
+	t.Parallel()
+	deep := strings.Repeat("[", 5<<20)
+	for _, path := range []string{"@valid", "@pretty", "a.@fromstr.id", `@flatten:{"deep":true}`} {
+		m := message(`{"a":"` + deep + `"}`)
+		_, _ = dedup.Identify(nil, []verify.Pick{{In: "json", Names: []string{path}}}, m)
+		m.Body = []byte(deep)
+		if id, ok := dedup.Identify(nil, []verify.Pick{{In: "json", Names: []string{path}}}, m); ok {
+			t.Errorf("%s: named %q", path, id.ProviderID)
+		}
+	}
+}
+
 func TestPartsAndScopesDoNotRunIntoEachOther(t *testing.T) {
 	t.Parallel()
 	pick := []verify.Pick{{In: "header", Names: []string{"A", "B?"}}}
