@@ -39,7 +39,7 @@ func servingFrom(t *testing.T, tune func(*local.Options), from string, most int)
 }
 
 // servingConfig is serving with a configuration of the test's choice.
-func servingConfig(t *testing.T, tune func(*local.Options), config string) (*Handler, *gateway.App) {
+func servingConfig(t testing.TB, tune func(*local.Options), config string) (*Handler, *gateway.App) {
 	t.Helper()
 	ctx, err := caddy.ProvisionContext(&caddy.Config{
 		Admin:   &caddy.AdminConfig{Disabled: true},
@@ -72,7 +72,7 @@ func servingConfig(t *testing.T, tune func(*local.Options), config string) (*Han
 	return h, app
 }
 
-func signed(t *testing.T, id, body string) *http.Request {
+func signed(t testing.TB, id, body string) *http.Request {
 	t.Helper()
 	r, err := testkit.Signed("http://shop.example/hook", secret, id, []byte(body))
 	if err != nil {
