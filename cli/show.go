@@ -90,6 +90,9 @@ func (c *client) sources(list []sourceView) error {
 			rows = append(rows, []string{
 				s.Name, d.Name, d.State, count(d.Pending), c.ago(d.OldestPending), count(d.Dead), count(d.Delivered), fmt.Sprintf("%.1f", d.Rate),
 			})
+			if d.Filtered > 0 {
+				fmt.Fprintf(&notes, "%s/%s: %s events filtered: it did not want them\n", printable(s.Name), printable(d.Name), count(d.Filtered))
+			}
 			if d.LastError != "" {
 				fmt.Fprintf(&notes, "%s/%s: last attempt: %s\n", printable(s.Name), printable(d.Name), cut(printable(d.LastError), 500))
 			}

@@ -102,7 +102,7 @@ func TestSourcesFitATerminal(t *testing.T) {
 				Name: strings.Repeat("d", 64), State: "orphaned", Pending: 123_456_789_012, Dead: 12_345_678, Delivered: 9_999_999_999_999,
 				OldestPending: &oldest, Rate: 9999.9,
 			},
-			{Name: "b", State: "down", LastError: "dial tcp 127.0.0.1:9: connection refused\x1b[0m"},
+			{Name: "b", State: "down", Filtered: 7, LastError: "dial tcp 127.0.0.1:9: connection refused\x1b[0m"},
 		}},
 	})
 	if err != nil {
