@@ -43,6 +43,9 @@ func (c SourceConfig) elsewhere() string {
 	return " (the other is at " + c.Place + ")"
 }
 
+// DefaultTimeout bounds one attempt where the destination says nothing.
+const DefaultTimeout = deliver.DefaultTimeout
+
 // Destination is one `to` with its provisioned routes. Zero limits are defaults.
 type Destination struct {
 	Name   string
@@ -81,6 +84,7 @@ type Source struct {
 	config  SourceConfig
 	names   []event.Destination
 	targets []deliver.Target
+	health  []func() bool // nil where nobody checks
 	seconds prometheus.Observer
 }
 
@@ -89,6 +93,7 @@ func newSource(a *App, c SourceConfig) *Source {
 	s := &Source{app: a, Counts: g.countsOf(c.Name), gateway: g, config: c, seconds: g.metrics.accept.WithLabelValues(c.Name)}
 	for _, d := range c.Destinations {
 		s.names = append(s.names, event.Destination{Source: c.Name, Name: d.Name})
+		s.health = append(s.health, healthOf(d.Routes, d.Server))
 		s.targets = append(s.targets, d.target(log.With("source", c.Name, "destination", d.Name)))
 	}
 	return s

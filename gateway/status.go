@@ -35,7 +35,8 @@ type SourceStatus struct {
 type DestinationStatus struct {
 	Name string
 	// State is up, down, paused or orphaned. Down means that its last five or
-	// more attempts failed; it is still tried, at each event's own pace.
+	// more attempts failed, or that the health checks of its proxies find every
+	// upstream unhealthy.
 	State         string
 	Count         map[event.State]int64
 	InFlight      int64
@@ -118,7 +119,7 @@ func (g *Gateway) destinationStatus(d store.DestinationStats, lane deliver.Stats
 		s.State = Orphaned
 	case d.Paused:
 		s.State = Paused
-	case lane.Failures >= downAfter:
+	case lane.Failures >= downAfter, app.unhealthy(d.Destination):
 		s.State = Down
 	}
 	return s

@@ -1,6 +1,7 @@
 package handler
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -247,7 +248,7 @@ func (h *Handler) register(ctx caddy.Context, config []byte) error {
 	server, _ := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	for _, to := range h.To {
 		h.warnPHP(to)
-		if err := asItCame(to.Routes); err != nil {
+		if err := h.fit(to); err != nil {
 			return fmt.Errorf("destination %s: %w", to.Name, err)
 		}
 		if err := to.Routes.Provision(ctx); err != nil {
@@ -272,6 +273,17 @@ func (t *To) destination(server *caddyhttp.Server) gateway.Destination {
 		d.BackoffFirst, d.BackoffMax = time.Duration(r.BackoffFirst), time.Duration(r.BackoffMax)
 	}
 	return d
+}
+
+// fit prepares the destination's proxies.
+func (h *Handler) fit(to *To) error {
+	timeout := cmp.Or(time.Duration(to.Timeout), gateway.DefaultTimeout)
+	cut, err := fit(to.Routes, timeout)
+	for _, option := range cut {
+		h.log.Warn("an option of this destination's proxy is longer than its timeout, which ends each attempt",
+			"destination", to.Name, "option", option, "timeout", timeout.String(), "hint", "retries are the gateway's: leave "+option+" out")
+	}
+	return err
 }
 
 // warnPHP notices a FastCGI destination without a root: the site's own is not

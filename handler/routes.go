@@ -3,55 +3,110 @@ package handler
 import (
 	"encoding/json"
 	"fmt"
+	"time"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// asItCame keeps reverse_proxy from asking the backend for a compressed answer
-// in the provider's name: its transport adds an Accept-Encoding of its own
-// unless it is told not to. A `compression` that the operator wrote stands.
-func asItCame(routes caddyhttp.RouteList) error {
-	for i := range routes {
-		for j, raw := range routes[i].HandlersRaw {
+// fit prepares the proxies of a destination, at any depth, for deliveries. What
+// an operator wrote stands, but for what would go on after an attempt's end; it
+// returns the options of which that is so.
+func fit(routes caddyhttp.RouteList, timeout time.Duration) (cut []string, err error) {
+	f := fitting{timeout: timeout}
+	for _, route := range routes {
+		handlers := route.HandlersRaw
+		for j, raw := range handlers {
 			var v any
 			if err := json.Unmarshal(raw, &v); err != nil {
-				return fmt.Errorf("reading a route: %w", err)
+				return nil, fmt.Errorf("reading a route: %w", err)
 			}
-			uncompress(v)
+			f.any(v)
 			plain, err := json.Marshal(v)
 			if err != nil {
-				return fmt.Errorf("writing a route: %w", err)
+				return nil, fmt.Errorf("writing a route: %w", err)
 			}
-			routes[i].HandlersRaw[j] = plain
+			handlers[j] = plain
 		}
 	}
-	return nil
+	return f.cut, nil
 }
 
-// uncompress looks for proxies at any depth: routes hold routes.
-func uncompress(v any) {
+type fitting struct {
+	timeout time.Duration
+	cut     []string
+}
+
+// any looks for proxies: routes hold routes.
+func (f *fitting) any(v any) {
 	switch v := v.(type) {
 	case []any:
 		for _, e := range v {
-			uncompress(e)
+			f.any(e)
 		}
 	case map[string]any:
 		if v["handler"] == "reverse_proxy" {
-			plainTransport(v)
+			f.transport(v)
+			f.tries(v)
 		}
 		for _, e := range v {
-			uncompress(e)
+			f.any(e)
 		}
 	}
 }
 
-func plainTransport(proxy map[string]any) {
+// transport keeps HTTP from asking the backend for a compressed answer in the
+// provider's name: it adds an Accept-Encoding of its own unless it is told not
+// to. FastCGI waits for an answer without a look at the attempt's end.
+func (f *fitting) transport(proxy map[string]any) {
 	t, ok := proxy["transport"].(map[string]any)
 	if !ok {
 		t = map[string]any{"protocol": "http"}
 		proxy["transport"] = t
 	}
-	if _, said := t["compression"]; !said && t["protocol"] == "http" {
-		t["compression"] = false
+	switch t["protocol"] {
+	case "http":
+		if _, said := t["compression"]; !said {
+			t["compression"] = false
+		}
+	case "fastcgi":
+		for _, option := range []string{"read_timeout", "write_timeout"} {
+			if d, ok := duration(t[option]); ok && (d <= 0 || d > f.timeout) {
+				t[option] = f.timeout
+			}
+		}
 	}
+}
+
+// tries bounds how long the proxy looks for an upstream: it does so without a
+// look at the attempt's end.
+func (f *fitting) tries(proxy map[string]any) {
+	lb, ok := proxy["load_balancing"].(map[string]any)
+	if !ok {
+		return
+	}
+	_, retries := lb["retries"]
+	if retries && lb["try_interval"] != nil && lb["try_duration"] == nil {
+		lb["try_duration"] = f.timeout
+	}
+	for _, option := range []string{"try_duration", "try_interval"} {
+		if d, ok := duration(lb[option]); ok && d > f.timeout {
+			lb[option] = f.timeout
+			f.cut = append(f.cut, "lb_"+option)
+		}
+	}
+}
+
+// duration reads one as caddy.Duration does; of what is none Caddy complains.
+func duration(v any) (time.Duration, bool) {
+	switch v := v.(type) {
+	case nil:
+		return 0, true
+	case float64:
+		return time.Duration(v), true
+	case string:
+		d, err := caddy.ParseDuration(v)
+		return d, err == nil
+	}
+	return 0, false
 }
