@@ -71,7 +71,10 @@ func matcherSet(h httpcaddyfile.Helper, d *caddyfile.Dispenser) (caddy.ModuleMap
 // knownMatchers refuses a matcher that there is not. It reads a copy.
 func knownMatchers(d caddyfile.Dispenser) error {
 	for nesting := d.Nesting(); d.NextArg() || d.NextBlock(nesting); {
-		if d.Token().Quoted() {
+		switch {
+		case d.Val() == "":
+			return d.Errf("an argument of match is empty, so its environment variable may be unset; write: match %s", matchForm)
+		case d.Token().Quoted():
 			continue
 		}
 		if _, err := caddy.GetModule("http.matchers." + d.Val()); err != nil {

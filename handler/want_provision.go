@@ -88,7 +88,7 @@ func CheckOrderBy(text string) error {
 	if err != nil {
 		return err //nolint:wrapcheck // Caddy's own words
 	}
-	names = slices.DeleteFunc(names, func(name string) bool { return name == "" })
+	names = slices.DeleteFunc(names, func(name string) bool { return name == "" || fixedPlaceholder.MatchString("{"+name+"}") })
 	if len(names) == 0 {
 		return fmt.Errorf("%q is the same for all events: %s", text, such)
 	}

@@ -287,6 +287,7 @@ func TestWhatCannotChooseDoesNotLoad(t *testing.T) {
 		`"match":[{"pth":["/x"]}]`:                                           "destination a: match: module name 'pth'",
 		`"order_by":"customer"`:                                              `destination a: order_by: "customer" is the same for all events: name what must stay in order by a placeholder such as {webhooks.json.<path>} or {http.request.header.<name>}, at Caddyfile:7`,
 		`"order_by":"{} {"`:                                                  "is the same for all events",
+		`"order_by":"{env.SHARD} {system.hostname}"`:                         "is the same for all events",
 		`"order_by":"{webhooks.event}"`:                                      "{webhooks.event} has no value yet",
 		`"order_by":"{webhooks.json.}"`:                                      "there is no placeholder {webhooks.json.}",
 		`"order_by":"{http.request.header.X} {webhooks.customer}"`:           "there is no placeholder {webhooks.customer}",
