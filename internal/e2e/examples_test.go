@@ -86,19 +86,6 @@ func TestExampleGitHubTakesTheOldSecretToo(t *testing.T) {
 	testkit.Eventually(t, "both arrive", func() bool { return len(app.Got()) == 2 })
 }
 
-func TestExampleUpstreamsUsesWhoeverIsUp(t *testing.T) {
-	t.Parallel()
-	app, gone := testkit.NewApp(t), testkit.FreeAddr(t)
-	g := testkit.New(t, "GITLAB_SECRET=token").Start(example(t, "upstreams", "localhost:3001", gone, "localhost:3002", app.Addr()))
-	for i := range 5 {
-		status, word := send(t, "http://"+g.Addr+"/gitlab", "gitlab", "token", "", "{}", "Idempotency-Key", fmt.Sprint(i))
-		if status != 200 || word != "accepted" {
-			t.Errorf("event %d: %d %s", i, status, word)
-		}
-	}
-	testkit.Eventually(t, "all are delivered by the one that is up", func() bool { return g.Count("delivered") == 5 })
-}
-
 // fpm starts PHP-FPM on a socket in dir.
 func fpm(t *testing.T, dir string) {
 	t.Helper()
