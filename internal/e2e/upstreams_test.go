@@ -44,7 +44,9 @@ func TestExampleUpstreamsPassesOverOneThatIsGone(t *testing.T) {
 	g := upstreams(t, testkit.FreeAddr(t))
 	events(t, g, 24)
 	testkit.Eventually(t, "all are delivered", func() bool { return g.Count("delivered") == 24 })
-	var v struct{ Events []struct{ Deliveries []struct{ Attempts int } } }
+	var v struct {
+		Events []struct{ Deliveries []struct{ Attempts int } }
+	}
 	g.Get("/webhooks/events?limit=50", &v)
 	for _, e := range v.Events {
 		if n := e.Deliveries[0].Attempts; n != 1 {
