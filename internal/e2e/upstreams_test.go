@@ -41,7 +41,11 @@ func upstreams(t *testing.T, bad string) *testkit.Gateway {
 
 func TestExampleUpstreamsPassesOverOneThatIsGone(t *testing.T) {
 	t.Parallel()
-	g := upstreams(t, testkit.FreeAddr(t))
+	bad := testkit.NewApp(t)
+	g := upstreams(t, bad.Addr())
+	testkit.Eventually(t, "its health has been checked", func() bool { return len(bad.Got()) > 0 })
+	bad.CloseClientConnections()
+	bad.Close() // the next check is seconds away
 	events(t, g, 24)
 	testkit.Eventually(t, "all are delivered", func() bool { return g.Count("delivered") == 24 })
 	var v struct {
