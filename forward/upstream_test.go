@@ -349,11 +349,17 @@ func TestAByteThatAPathMayNotHoldCostsItsEscapesNothing(t *testing.T) {
 	} {
 		e := sample()
 		e.URI = uri
-		if out := chain(t, proxy(addr)).Forward(t.Context(), try(e, 1, false)); out.Verdict != event.Done {
+		// The target as it came is still there for whoever wants it.
+		asked := `,"headers":{"request":{"set":{"X-Target":["{http.request.orig_uri}"]}}}`
+		if out := chain(t, proxyTo("", asked, addr)).Forward(t.Context(), try(e, 1, false)); out.Verdict != event.Done {
 			t.Fatalf("%q: %+v", uri, out)
 		}
-		if got := seen.only(t).request.RequestURI; got != want {
+		r := seen.only(t).request
+		if got := r.RequestURI; got != want {
 			t.Errorf("%q arrives as %q, want %q", uri, got, want)
+		}
+		if got := r.Header.Get("X-Target"); got != uri {
+			t.Errorf("%q is remembered as %q", uri, got)
 		}
 	}
 }
