@@ -18,6 +18,7 @@ import (
 // to, it hangs at the first attempt.
 const dump = `<?php
 if (str_contains($_SERVER['REQUEST_URI'], 'hang') && $_SERVER['HTTP_WEBHOOK_ATTEMPT'] === '1') {
+    touch(__DIR__ . '/' . $_SERVER['HTTP_X_GITHUB_DELIVERY'] . '.began');
     sleep(120);
 }
 $file = __DIR__ . '/' . $_SERVER['HTTP_X_GITHUB_DELIVERY'];
@@ -60,6 +61,18 @@ https://hooks.example:PORT {
 		from github {env.HOOK_SECRET}
 		to {
 			timeout 1s
+			route {
+				root * DIR
+				rewrite /dump.php
+				php_fastcgi unix/DIR/fpm.sock
+			}
+		}
+	}
+	webhooks /stuck/hang {
+		name stuck
+		from github {env.HOOK_SECRET}
+		to {
+			timeout 5m
 			route {
 				root * DIR
 				rewrite /dump.php
@@ -153,4 +166,10 @@ func TestAPHPApplicationSeesTheProvidersRequest(t *testing.T) {
 	if strings.Contains(g.Log(), "goes on after the end of its attempt") {
 		t.Error("PHP was waited for longer than the timeout of its destination")
 	}
+	post(t, "/stuck/hang", "stuck")
+	testkit.Eventually(t, "the script hangs", func() bool {
+		_, err := os.Stat(filepath.Join(dir, "stuck.began"))
+		return err == nil
+	})
+	g.Stop() // it does not wait for PHP
 }
