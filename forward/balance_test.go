@@ -1,6 +1,7 @@
 package forward_test
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -207,5 +208,58 @@ func TestAnAttemptEndsWhateverItsHandlersDo(t *testing.T) {
 				t.Errorf("%+v", out)
 			}
 		})
+	}
+}
+
+// once answers the first request of each connection, and reads the second and
+// hangs up. It counts the requests.
+func once(t *testing.T) (addr string, asked *atomic.Int64) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	asked = new(atomic.Int64)
+	serve := func(c net.Conn) {
+		defer func() { _ = c.Close() }()
+		in := bufio.NewReader(c)
+		for range 2 {
+			r, err := http.ReadRequest(in)
+			if err != nil {
+				return
+			}
+			_, _ = io.Copy(io.Discard, r.Body)
+			asked.Add(1)
+			if _, err := io.WriteString(c, []string{"", "HTTP/1.1 204 No Content\r\n\r\n"}[asked.Load()%2]); err != nil {
+				return
+			}
+		}
+	}
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go serve(c)
+		}
+	}()
+	return l.Addr().String(), asked
+}
+
+func TestAnEventThatABrokenConnectionSwallowedIsNotSentAgainUnasked(t *testing.T) {
+	t.Parallel()
+	for _, header := range []string{"X-Plain", "Idempotency-Key", "X-Idempotency-Key"} {
+		addr, asked := once(t)
+		c, e := chain(t, proxy(addr)), sample()
+		e.Header.Set(header, "1")
+		if out := c.Forward(t.Context(), try(e, 1, false)); out.Verdict != event.Done {
+			t.Fatalf("%s: %+v", header, out)
+		}
+		out := c.Forward(t.Context(), try(e, 2, false))
+		if n := asked.Load(); n != 2 || out.Verdict != event.Again || out.Status != 0 || out.Unreached {
+			t.Errorf("%s: two attempts became %d requests: %+v", header, n, out)
+		}
 	}
 }

@@ -47,6 +47,9 @@ func request(ctx context.Context, t event.Try) (*http.Request, error) {
 	if len(e.Body) == 0 {
 		req.Body = http.NoBody
 	}
+	if replayable(req.Header) {
+		req.GetBody = nil
+	}
 	if e.TLS {
 		req.TLS = &tls.ConnectionState{HandshakeComplete: true, ServerName: e.Host}
 	}
@@ -57,6 +60,15 @@ func request(ctx context.Context, t event.Try) (*http.Request, error) {
 		req.Header.Set(HeaderReplay, "true")
 	}
 	return req, nil
+}
+
+// replayable tells that Go's transport would take the request for one that may be
+// sent twice. Some providers send such a header; but when a connection breaks
+// under an event it is the schedule's turn, and the next request another attempt.
+func replayable(h http.Header) bool {
+	_, key := h["Idempotency-Key"]
+	_, other := h["X-Idempotency-Key"]
+	return key || other
 }
 
 // parseTarget reads a request target so that it is written again as it came.
