@@ -12,7 +12,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/tidwall/gjson"
+	"github.com/caddy-webhooks/caddy-webhooks/jsonpath"
 )
 
 // token is one part of what is signed: a literal, or a value of the request.
@@ -140,7 +140,7 @@ func (t token) ofBody(body []byte) string {
 	case "body_crc32":
 		return strconv.FormatUint(uint64(crc32.ChecksumIEEE(body)), 10)
 	case "json":
-		return gjson.GetBytes(body, t.arg).String()
+		return jsonpath.Get(body, t.arg).String()
 	case "lines":
 		return lines(body, t.arg)
 	}

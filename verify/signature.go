@@ -14,7 +14,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/tidwall/gjson"
+	"github.com/caddy-webhooks/caddy-webhooks/jsonpath"
 )
 
 const (
@@ -61,7 +61,7 @@ func (s *scheme) text(r *Request) (string, error) {
 	case s.Query != "":
 		value = r.Query.Get(s.Query)
 	case s.JSON != "":
-		value = gjson.GetBytes(r.Body, s.JSON).String()
+		value = jsonpath.Get(r.Body, s.JSON).String()
 	case s.Form != "":
 		value = token{"form", s.Form}.ofBody(r.Body)
 	default:
@@ -277,7 +277,7 @@ func (s *scheme) timestamp(r *Request) string {
 		return v
 	}
 	if s.TimeJSON != "" {
-		return gjson.GetBytes(r.Body, s.TimeJSON).String()
+		return jsonpath.Get(r.Body, s.TimeJSON).String()
 	}
 	return ""
 }

@@ -35,7 +35,7 @@ var law = map[string]room{
 		from: []string{"handler", "gateway", "caddyfile", "admin", "admin/ui", "cli"},
 	},
 	"event":             {why: "the words everybody uses; knows nobody"},
-	"verify":            {why: "a verdict from header, body, time and keys; plain, so that it is tested in microseconds"},
+	"verify":            {why: "a verdict from header, body, time and keys; plain, so that it is tested in microseconds", from: []string{"jsonpath"}},
 	"verify/providers":  {why: "records of providers: schemes of verify, filled in", from: []string{"verify"}},
 	"verify/keys":       {why: "asks providers' servers for their public keys, so that verify needs no I/O", from: []string{"verify"}},
 	"verify/words":      {why: "what a record says, in sentences, for the pages and for the terminal", from: []string{"verify"}},
