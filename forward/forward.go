@@ -74,7 +74,7 @@ func (c *Chain) Forward(ctx context.Context, t event.Try) event.Outcome {
 	began := c.now()
 	out := event.Outcome{Attempt: event.Attempt{Number: t.Number, At: began}}
 	start := time.Now()
-	rec := &recorder{header: http.Header{}}
+	rec := &recorder{header: http.Header{}, keep: t.Keep}
 	req, err := request(ctx, t)
 	if err == nil {
 		err = c.within(ctx, rec, req, t)

@@ -1,6 +1,7 @@
 package forward
 
 import (
+	"bytes"
 	"maps"
 	"net/http"
 
@@ -16,6 +17,8 @@ type recorder struct {
 	status int
 	body   []byte
 	size   int64
+	// keep is how much of the body somebody waits for; 0: nobody does.
+	keep int
 }
 
 // Header is the answer's header while it is made.
@@ -36,7 +39,7 @@ func (r *recorder) Write(b []byte) (int, error) {
 		r.WriteHeader(http.StatusOK)
 	}
 	r.size += int64(len(b))
-	if room := event.AnswerLimit - len(r.body); room > 0 {
+	if room := max(event.AnswerLimit, r.keep) - len(r.body); room > 0 {
 		r.body = append(r.body, b[:min(room, len(b))]...)
 	}
 	return len(b), nil
@@ -47,7 +50,14 @@ func (r *recorder) complete(err error) bool {
 	return err == nil && r.status != 0 && r.status != statusClientClosed
 }
 
-// read hands the answer over.
+// read hands the answer over. What the history keeps is a copy: it must not
+// hold on to all that was kept for the one who waits.
 func (r *recorder) read(out *event.Outcome) {
-	out.Status, out.Header, out.Answer = r.status, r.sent, r.body
+	out.Status, out.Header = r.status, r.sent
+	if r.keep <= 0 {
+		out.Answer = r.body
+		return
+	}
+	out.Answer = bytes.Clone(r.body[:min(len(r.body), event.AnswerLimit)])
+	out.Reply, out.ReplyCut = r.body[:min(len(r.body), r.keep)], r.size > int64(r.keep)
 }
