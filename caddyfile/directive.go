@@ -43,6 +43,7 @@ func init() {
 //		}
 //		dedup <window>|off
 //		respond <2xx status> [<body>]
+//		respond backend [within <duration>]
 //		max_body <size>
 //		max_backlog <size>
 //		to [<upstream>...] {
@@ -150,7 +151,7 @@ func parseSource(h httpcaddyfile.Helper) (*handler.Handler, error) {
 		"name":        dispense.Name(&source.Name),
 		"from":        from(&source.From, source.Places),
 		"dedup":       dispense.Placed(source.Places, dispense.DurationOrOff(&source.DedupWindow, &source.DedupOff, "<window>|off")),
-		"respond":     respond(&source.Respond),
+		"respond":     respond(source),
 		"max_backlog": dispense.Size(&source.MaxBacklog),
 		"max_body":    dispense.Placed(source.Places, dispense.Size(&source.MaxBody)),
 		"to":          dispense.Many(dispense.Nested("<upstream>... { … }", to.read)),
@@ -169,20 +170,6 @@ func parseSource(h httpcaddyfile.Helper) (*handler.Handler, error) {
 	}
 	source.To = to.list
 	return source, nil
-}
-
-func respond(to **handler.Respond) dispense.Field {
-	return dispense.Args("<2xx status> [<body>]", 1, 2, func(args []string) error {
-		status, err := dispense.ParseStatus(args[0], 200, 299)
-		if err != nil {
-			return fmt.Errorf("%w: to anything else the provider sends again", err)
-		}
-		*to = &handler.Respond{Status: status}
-		if len(args) == 2 {
-			(*to).Body = args[1]
-		}
-		return nil
-	})
 }
 
 // insideTo is the key in the adapter's block state that holds where the `to` is

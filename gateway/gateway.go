@@ -41,6 +41,7 @@ type Gateway struct {
 	budget  Budget
 	metrics *metrics
 	looks   looks
+	replies replies
 	live    atomic.Pointer[live]
 	// relay is where store and dispatcher log: they outlive a configuration,
 	// and with it its log files.

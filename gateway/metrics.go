@@ -19,8 +19,8 @@ type metrics struct {
 	attempts             *prometheus.CounterVec
 	sync, batch          prometheus.Histogram
 
-	accepted, duplicates, differs, unidentified, rejected, unavailable *prometheus.Desc
-	deliveries, oldest, up, limit, backlog, free, size                 *prometheus.Desc
+	accepted, duplicates, differs, unidentified, rejected, unavailable, answers *prometheus.Desc
+	deliveries, oldest, up, limit, backlog, free, size                          *prometheus.Desc
 }
 
 // latencies reach from a fast disk's sync to a backend's timeout.
@@ -58,6 +58,7 @@ func newMetrics(g *Gateway) *metrics {
 		unidentified: desc("events_unidentified_total", "Events stored without a claim, for want of a usable provider ID.", "source"),
 		rejected:     desc("events_rejected_total", "Requests refused, by reason.", "source", "reason"),
 		unavailable:  desc("events_unavailable_total", "Requests answered 503, by reason.", "source", "reason"),
+		answers:      desc("answers_total", "Requests whose provider waited for the backend's answer, by who answered and why.", "source", "answer", "reason"),
 		deliveries:   desc("deliveries", "Deliveries, by state.", "source", "destination", "state"),
 		oldest:       desc("oldest_pending_seconds", "Age of the oldest pending event.", "source", "destination"),
 		up:           desc("destination_up", "1 while the destination is up, else 0.", "source", "destination"),
@@ -78,7 +79,7 @@ func (m *metrics) Describe(out chan<- *prometheus.Desc) {
 		v.Describe(out)
 	}
 	for _, d := range []*prometheus.Desc{
-		m.accepted, m.duplicates, m.differs, m.unidentified, m.rejected, m.unavailable,
+		m.accepted, m.duplicates, m.differs, m.unidentified, m.rejected, m.unavailable, m.answers,
 		m.deliveries, m.oldest, m.up, m.limit, m.backlog, m.free, m.size,
 	} {
 		out <- d
@@ -118,6 +119,13 @@ func (m *metrics) collectSources(out chan<- prometheus.Metric) {
 		}
 		for reason, n := range unavailable {
 			counter(m.unavailable, n, name, reason)
+		}
+		for reason, n := range c.Answers() {
+			by := "fallback"
+			if reason == "" {
+				by = "backend"
+			}
+			counter(m.answers, n, name, by, reason)
 		}
 	}
 }

@@ -94,7 +94,9 @@ func newSource(a *App, c SourceConfig) *Source {
 	for _, d := range c.Destinations {
 		s.names = append(s.names, event.Destination{Source: c.Name, Name: d.Name})
 		s.health = append(s.health, healthOf(d.Routes, d.Server))
-		s.targets = append(s.targets, d.target(log.With("source", c.Name, "destination", d.Name)))
+		target := d.target(log.With("source", c.Name, "destination", d.Name))
+		target.Forwarder = answering{target.Forwarder, &g.replies}
+		s.targets = append(s.targets, target)
 	}
 	return s
 }
@@ -174,6 +176,7 @@ type Counts struct {
 	mu          sync.Mutex
 	rejected    map[string]uint64
 	unavailable map[string]uint64
+	answers     map[string]uint64
 	// diagnosing counts the refused requests whose reason is being looked for.
 	diagnosing uint64
 }
@@ -183,6 +186,10 @@ func (c *Counts) Rejected(reason string) { c.count(&c.rejected, reason) }
 
 // Unavailable counts a request that was answered 503.
 func (c *Counts) Unavailable(reason string) { c.count(&c.unavailable, reason) }
+
+// Answered counts a request whose provider wanted the backend's answer: word is
+// empty where it got that, else why it did not, out of a closed set.
+func (c *Counts) Answered(word string) { c.count(&c.answers, word) }
 
 func (c *Counts) count(m *map[string]uint64, reason string) {
 	c.mu.Lock()
@@ -198,6 +205,13 @@ func (c *Counts) reasons() (rejected, unavailable map[string]uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return maps.Clone(c.rejected), maps.Clone(c.unavailable)
+}
+
+// Answers gives a copy of what [Counts.Answered] counted.
+func (c *Counts) Answers() map[string]uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return maps.Clone(c.answers)
 }
 
 func (g *Gateway) countsOf(source string) *Counts {

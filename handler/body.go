@@ -43,7 +43,10 @@ func (b *budget) grow(ctx context.Context, to int64) error {
 	return nil
 }
 
-func (b *budget) free() { b.Give(b.taken) }
+func (b *budget) free() {
+	b.Give(b.taken)
+	b.taken = 0
+}
 
 // readBody reads a body of at most limit bytes, whole. Memory is charged as it
 // arrives, so a sender who announces much and sends nothing holds nothing.

@@ -33,6 +33,14 @@ type Handler struct {
 	// record says, else 200 and an empty body.
 	Respond *Respond `json:"respond,omitempty"`
 
+	// RespondBackend has the provider wait for the backend's answer, for senders
+	// that want one: Slack's commands, Discord's interactions, Twilio's calls. The
+	// event is stored first, then delivered at once; a 2xx answer of at most 64 KiB
+	// is passed on as it is. In every other case the provider gets the answer of
+	// Respond, and the event is delivered like any other. There must be exactly
+	// one destination. Default: nobody waits.
+	RespondBackend *RespondBackend `json:"respond_backend,omitempty"`
+
 	// MaxBody is the largest body accepted, in bytes; a larger one is answered
 	// 413 and nothing of it is stored. Default: the provider's documented cap,
 	// else 5 MiB.
@@ -110,8 +118,17 @@ type Pick struct {
 type Respond struct {
 	// Status must be 2xx.
 	Status int `json:"status"`
-	// Body is sent as text/plain.
+	// Body is sent as text/plain, but as application/json if it is a JSON object
+	// or array, and as application/xml if it begins with `<?xml`.
 	Body string `json:"body,omitempty"`
+}
+
+// RespondBackend says how the backend's answer is waited for.
+type RespondBackend struct {
+	// Within is how long after its request's arrival the provider is answered at
+	// the latest. The attempt goes on after that, until the destination's timeout.
+	// Default: 2s.
+	Within caddy.Duration `json:"within,omitempty"`
 }
 
 // To is one destination.

@@ -73,7 +73,7 @@ func (h *Handler) provision(ctx caddy.Context) error {
 func (h *Handler) identity() ([]byte, error) {
 	bare := Handler{
 		Name: h.Name, From: h.From, DedupWindow: h.DedupWindow, DedupOff: h.DedupOff,
-		Respond: h.Respond, MaxBody: h.MaxBody, MaxBacklog: h.MaxBacklog, To: h.To,
+		Respond: h.Respond, RespondBackend: h.RespondBackend, MaxBody: h.MaxBody, MaxBacklog: h.MaxBacklog, To: h.To,
 	}
 	return json.Marshal(&bare) //nolint:wrapcheck // a struct of plain values
 }
@@ -89,6 +89,7 @@ func (h *Handler) setDefaults() {
 		h.To[0].Name = DefaultDestination
 	}
 	h.window = time.Duration(h.DedupWindow)
+	h.setRespondDefaults()
 }
 
 var nameForm = regexp.MustCompile(`^[a-z0-9_-]{1,64}$`)
@@ -109,6 +110,9 @@ func (h *Handler) check() error {
 		return fmt.Errorf("respond %d: an accepted event is answered with a 2xx status", h.Respond.Status)
 	case h.MaxBody < 0 || h.MaxBacklog < 0 || h.DedupWindow < 0 || h.From.Tolerance < 0:
 		return errors.New("sizes and durations must not be negative")
+	}
+	if err := h.checkRespondBackend(); err != nil {
+		return misplaced{"respond_backend", err}
 	}
 	return h.checkDestinations()
 }
@@ -224,7 +228,7 @@ func (h *Handler) provisionAnswers() {
 		h.success = h.verifier.Load().Success()
 	}
 	if h.Respond != nil {
-		h.success = verify.Answer{Status: h.Respond.Status, Body: h.Respond.Body, Type: "text/plain; charset=utf-8"}
+		h.success = verify.Answer{Status: h.Respond.Status, Body: h.Respond.Body, Type: contentType(h.Respond.Body)}
 	}
 }
 

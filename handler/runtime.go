@@ -43,9 +43,14 @@ type runtime struct {
 	// looksAtBody tells that one of them uses {http.request.body}.
 	looksAtBody bool
 	// nobody is what is known of an event before it is proven.
-	nobody  *event.Event
+	nobody *event.Event
+	// within is how long a provider waits for the backend's answer; 0: it does not.
+	within time.Duration
+	// alarm rings once after a time; nil means a timer.
+	alarm   func(time.Duration) (rings <-chan time.Time, stop func())
 	say     limiters // refused requests, by reason
 	sayDiff limiter  // duplicates that differ
+	sayOwn  limiters // answers that are not the backend's, by reason
 	former  *former
 	looking sync.WaitGroup // diagnoses under way
 }

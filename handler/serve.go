@@ -13,6 +13,7 @@ import (
 
 	"github.com/caddy-webhooks/caddy-webhooks/dedup"
 	"github.com/caddy-webhooks/caddy-webhooks/event"
+	"github.com/caddy-webhooks/caddy-webhooks/gateway"
 	"github.com/caddy-webhooks/caddy-webhooks/placeholders"
 	"github.com/caddy-webhooks/caddy-webhooks/store"
 	"github.com/caddy-webhooks/caddy-webhooks/verify"
@@ -35,8 +36,14 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.
 	if !in.receipt.ID.IsZero() {
 		w.Header().Set(headerEventID, in.receipt.ID.String())
 	}
-	reply(w, word, answer)
 	h.source.Took(h.now().Sub(began))
+	if h.within > 0 && !in.receipt.ID.IsZero() {
+		share.free() // what is stored is no longer being read
+		if h.passOn(w, in, word, began) {
+			return nil
+		}
+	}
+	reply(w, word, answer)
 	return nil
 }
 
@@ -50,6 +57,8 @@ type arrival struct {
 	checked  verify.Request
 	verdict  verify.Verdict
 	receipt  store.Receipt
+	// answer is the attempt whose answer the provider may get; nil: there is none.
+	answer *gateway.Reply
 	// unread tells that the body has not been read to its end.
 	unread bool
 }
@@ -232,11 +241,11 @@ func (h *Handler) store(in *arrival, received time.Time) error {
 	default:
 		h.source.Unidentified.Add(1)
 	}
-	receipt, err := h.source.Accept(in.r.Context(), e, claim, h.wants(in, e))
+	receipt, answer, err := h.accept(in.r.Context(), e, claim, h.wants(in, e))
 	if err != nil {
 		return err //nolint:wrapcheck // statusOf decides by the store's sentinels
 	}
-	in.receipt = receipt
+	in.receipt, in.answer = receipt, answer
 	h.note(in, e)
 	return nil
 }

@@ -1,0 +1,66 @@
+package gateway
+
+import (
+	"context"
+
+	"github.com/caddy-webhooks/caddy-webhooks/deliver"
+	"github.com/caddy-webhooks/caddy-webhooks/event"
+	"github.com/caddy-webhooks/caddy-webhooks/store"
+)
+
+// hurry asks for room to attempt a new event at once: nothing holds it, and
+// nothing goes before it. After true, call offerNow or cancelNow.
+func (l *live) hurry(d event.Destination, size int) bool {
+	for _, s := range l.dispatcher.Stats() {
+		if s.Destination == d {
+			return s.Running < s.Limit && s.Fresh == 0 && l.dispatcher.Reserve(d, size)
+		}
+	}
+	return false
+}
+
+// offerNow has the attempt made; done is told what it came to.
+func (l *live) offerNow(g *Gateway, lease store.Lease, done func(event.Outcome)) {
+	g.replies.await(lease.Event.ID, done)
+	l.dispatcher.Offer(lease)
+}
+
+func (l *live) cancelNow(d event.Destination, size int) { l.dispatcher.Cancel(d, size) }
+
+// await notes who waits for an event's next attempt.
+func (rs *replies) await(id event.ID, done func(event.Outcome)) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	if rs.done == nil {
+		rs.done = map[event.ID]func(event.Outcome){}
+	}
+	rs.done[id] = done
+}
+
+// awaited gives who waits for an event's attempt, once; nil if nobody does.
+func (rs *replies) awaited(id event.ID) func(event.Outcome) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	done := rs.done[id]
+	delete(rs.done, id)
+	return done
+}
+
+// answering is a forwarder that tells who waits what an attempt came to.
+type answering struct {
+	deliver.Forwarder
+	replies *replies
+}
+
+// Forward makes the attempt, and keeps its answer if somebody waits for it.
+func (a answering) Forward(ctx context.Context, t event.Try) event.Outcome {
+	done := a.replies.awaited(t.Event.ID)
+	if done == nil {
+		return a.Forwarder.Forward(ctx, t)
+	}
+	t.Keep = ReplyLimit
+	out := a.Forwarder.Forward(ctx, t)
+	done(out)
+	out.Reply = nil
+	return out
+}
