@@ -60,6 +60,8 @@ func init() {
 //				backoff <first> <max>
 //				never <status>...
 //			}
+//			resign auto|always|never
+//			sign <secret>...
 //			reverse_proxy {
 //				<options of reverse_proxy, without addresses>
 //			}

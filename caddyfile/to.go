@@ -2,6 +2,7 @@ package caddyfile
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -39,6 +40,8 @@ func (ds *destinations) read(d *caddyfile.Dispenser) error {
 		"timeout":           dispense.Duration(&to.Timeout),
 		"accept_cut_answer": dispense.Flag(&to.AcceptCutAnswer),
 		"retry":             retry(&to.Retry),
+		"resign":            dispense.Placed(places, dispense.Args("auto|always|never", 1, 1, readResign(&to.Resign))),
+		"sign":              dispense.Placed(places, dispense.Strings(&to.Sign, "<secret>...")),
 		"reverse_proxy":     dispense.Nested("{ … }", chain.readProxy),
 		"route":             dispense.Nested("{ … }", chain.readRoute),
 	})
@@ -102,6 +105,16 @@ func retry(to **handler.Retry) dispense.Field {
 			}),
 		})
 	})
+}
+
+func readResign(to *string) func([]string) error {
+	return func(args []string) error {
+		*to = args[0]
+		if args[0] == "" {
+			return errors.New("the argument is empty")
+		}
+		return handler.CheckResign(args[0])
+	}
 }
 
 // chain gathers the tokens of what delivers the events of one `to`.

@@ -27,6 +27,7 @@ type Chain struct {
 	log     *slog.Logger
 	now     func() time.Time
 	takeCut bool
+	sign    Signer
 
 	destination string
 }
@@ -40,6 +41,8 @@ type Options struct {
 	Server *caddyhttp.Server
 	// AcceptCut takes a 2xx answer whose body breaks off for a success.
 	AcceptCut bool
+	// Sign gives headers that are made for each attempt. Default: none are.
+	Sign Signer
 	// Logger gets the stack of a handler that panicked.
 	Logger *slog.Logger
 	// Now is the clock for Retry-After dates. Default: time.Now.
@@ -51,7 +54,7 @@ var errUnanswered = errors.New("no handler of the destination answered")
 
 // New makes a chain of provisioned routes.
 func New(routes caddyhttp.RouteList, o Options) *Chain {
-	c := &Chain{server: o.Server, log: o.Logger, now: o.Now, takeCut: o.AcceptCut, destination: o.Destination}
+	c := &Chain{server: o.Server, log: o.Logger, now: o.Now, takeCut: o.AcceptCut, sign: o.Sign, destination: o.Destination}
 	if c.server == nil {
 		c.server = &caddyhttp.Server{} // some of Caddy's handlers follow this pointer unasked
 	}
@@ -77,6 +80,7 @@ func (c *Chain) Forward(ctx context.Context, t event.Try) event.Outcome {
 	rec := &recorder{header: http.Header{}, keep: t.Keep}
 	req, err := request(ctx, t)
 	if err == nil {
+		c.renew(req.Header, t.Event, began)
 		err = c.within(ctx, rec, req, t)
 	}
 	if errors.Is(err, errOvertime) {

@@ -58,6 +58,8 @@ type Destination struct {
 	Never                    *[]int
 	// AcceptCut takes a 2xx answer that breaks off for a success.
 	AcceptCut bool
+	// Sign gives headers that are made for each attempt; may be nil.
+	Sign forward.Signer
 }
 
 func (d Destination) target(log *slog.Logger) deliver.Target {
@@ -70,7 +72,7 @@ func (d Destination) target(log *slog.Logger) deliver.Target {
 			Concurrency: d.Concurrency, Timeout: d.Timeout, For: d.For, Attempts: d.Attempts,
 			Backoff: deliver.Schedule{First: d.BackoffFirst, Max: d.BackoffMax}, Never: never,
 		}.WithDefaults(),
-		Forwarder: forward.New(d.Routes, forward.Options{Destination: d.Name, Server: d.Server, Logger: log, AcceptCut: d.AcceptCut}),
+		Forwarder: forward.New(d.Routes, forward.Options{Destination: d.Name, Server: d.Server, Logger: log, AcceptCut: d.AcceptCut, Sign: d.Sign}),
 	}
 }
 

@@ -168,6 +168,22 @@ type To struct {
 	// application that always ends its answers so.
 	AcceptCutAnswer bool `json:"accept_cut_answer,omitempty"`
 
+	// Resign says when the signature of a delivery is made anew, for the same body
+	// at the present time, so that an application that verifies by itself does not
+	// find it too old: `auto`, when the event has waited for more than half of the
+	// tolerance; `always`, at each attempt; `never`. The provider's own headers
+	// travel as Webhook-Original-*. It takes a shared secret and a timestamp that
+	// is signed and stands in a header: without, `auto` does nothing, and `always`
+	// does not load. Default: auto.
+	Resign string `json:"resign,omitempty"`
+
+	// Sign are secrets with which each attempt is signed for the application, as
+	// Standard Webhooks does: webhook-id, webhook-timestamp, webhook-signature. The
+	// newest stands first; each signs. Use `{env.X}` or `{file./path}`. Headers of
+	// these names that the provider sent travel as Webhook-Original-*. Default:
+	// none.
+	Sign []string `json:"sign,omitempty"`
+
 	// Retry says how long and how often a failed delivery is tried again.
 	Retry *Retry `json:"retry,omitempty"`
 }

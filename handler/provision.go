@@ -258,7 +258,11 @@ func (h *Handler) register(ctx caddy.Context, config []byte) error {
 		if err := to.Routes.Provision(ctx); err != nil {
 			return fmt.Errorf("destination %s: %w", to.Name, err)
 		}
-		c.Destinations = append(c.Destinations, to.destination(server))
+		d := to.destination(server)
+		if d.Sign, err = h.signing(to); err != nil {
+			return fmt.Errorf("destination %s: %w", to.Name, err)
+		}
+		c.Destinations = append(c.Destinations, d)
 	}
 	if h.source, err = app.Register(c); err != nil {
 		return err //nolint:wrapcheck // it names the source

@@ -161,18 +161,22 @@ func (h *Handler) addURL(in *arrival) {
 		return
 	}
 	in.checked.Query = in.original.URL.Query()
-	in.checked.URL = h.From.URL
-	if in.checked.URL == "" {
-		scheme := "http://"
-		if in.r.TLS != nil {
-			scheme = "https://"
-		}
-		uri := target(in.original)
-		if !strings.HasPrefix(uri, "/") { // a whole address, as proxies are sent it
-			uri = in.original.URL.RequestURI()
-		}
-		in.checked.URL = scheme + in.r.Host + uri // Caddy keeps no host in the original
+	uri := target(in.original)
+	if !strings.HasPrefix(uri, "/") { // a whole address, as proxies are sent it
+		uri = in.original.URL.RequestURI()
 	}
+	in.checked.URL = h.address(in.r.TLS != nil, in.r.Host, uri) // Caddy keeps no host in the original
+}
+
+// address is the public one, as the sender used it.
+func (h *Handler) address(tls bool, host, uri string) string {
+	switch {
+	case h.From.URL != "":
+		return h.From.URL
+	case tls:
+		return "https://" + host + uri
+	}
+	return "http://" + host + uri
 }
 
 // prove verifies the sender. Secrets in files are read again when a file has

@@ -43,6 +43,7 @@ var comparing = map[string]string{
 	"pinned: slices.Contains(strings.Fields(want), got)":                          "what a proven body is about",
 	"find: k.kid == kid":                                                          "names of public keys",
 	"before: empty != (len(b.keys) == 0)":                                         "numbers of keys",
+	"substitute: k.digest == o.Digest":                                            "digests of secrets that are configured, when an event is delivered",
 	"single: ended.Type != gjson.Null":                                            "kinds of JSON",
 	"read: resp.StatusCode == http.StatusNotFound":                                "answers of servers",
 	"read: resp.StatusCode == http.StatusGone":                                    "answers of servers",
@@ -58,6 +59,7 @@ var holders = map[string]string{
 	"checkToken": "compares them with sameSecret",
 	"verifying":  "gives them to the JWT library, which compares with hmac.Equal",
 	"key":        "makes them of the operator's text",
+	"tokenAnew":  "signs as the provider would",
 	"sign":       "signs as the provider would",
 }
 

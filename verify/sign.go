@@ -248,16 +248,5 @@ func (s *scheme) stamp(r *Request, now time.Time, id string) stamps {
 
 // attach puts the signature with what it names where it is expected.
 func (s *scheme) attach(r *Request, st stamps, signature []byte) error {
-	v := s.encode(signature)
-	switch {
-	case s.Key != "" && s.TimeKey != "":
-		v = strings.Join([]string{s.TimeKey + "=" + st.ts, s.Key + "=" + v}, s.List)
-	case s.Key != "":
-		v = s.Key + "=" + v
-	case s.TimeFirst:
-		v = st.ts + s.List + v
-	default:
-		v = s.Prefix + v
-	}
-	return s.put(r, v)
+	return s.put(r, s.join(st.ts, []string{s.encode(signature)}))
 }

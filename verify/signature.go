@@ -267,7 +267,7 @@ func urlVariants(address string) []string {
 }
 
 // timed tells whether the scheme has a timestamp at all.
-func (s *scheme) timed() bool {
+func (s *Scheme) timed() bool {
 	return len(s.TimeHeader) > 0 || s.TimeJSON != "" || s.TimeKey != "" || s.TimeFirst
 }
 
