@@ -126,6 +126,7 @@ func (s *scheme) addBodyHash(r *Request) {
 // Spoil replaces the proofs that stand in the body: wrong makes a wrong one of a
 // right one. Headers and queries are the caller's.
 func (v *Verifier) Spoil(r *Request, wrong func(string) string) error {
+	spoilt := map[string]bool{} // twice, one could be right again
 	for _, s := range v.schemes {
 		paths := []string{s.JSON}
 		if s.Each != "" {
@@ -135,9 +136,10 @@ func (v *Verifier) Spoil(r *Request, wrong func(string) string) error {
 			one := *s
 			one.JSON = path
 			text, err := one.text(r)
-			if path == "" && s.Form == "" && !s.Whole || err != nil {
+			if path == "" && s.Form == "" && !s.Whole || err != nil || spoilt[one.place()] {
 				continue
 			}
+			spoilt[one.place()] = true
 			if err := one.put(r, wrong(text)); err != nil {
 				return err
 			}

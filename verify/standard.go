@@ -14,7 +14,7 @@ type Standard struct{ scheme *scheme }
 // applications can change theirs one by one. A secret that begins with whsec_ is
 // base64 behind it; of any other the bytes of the text are the key.
 func NewStandard(secrets []Secret) (*Standard, error) {
-	s, err := Scheme{
+	s, err := Scheme{ //nolint:gosec // names, no secrets
 		Kind: "hmac", Header: []string{"Webhook-Signature"}, Prefix: "v1,", List: " ", Encoding: "base64",
 		Content: "{id}.{ts}.{body}", TimeHeader: []string{"Webhook-Timestamp"}, IDHeader: []string{"Webhook-Id"}, SecretForm: "whsec_or_utf8",
 	}.compile(secrets)

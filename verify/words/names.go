@@ -3,6 +3,7 @@ package words
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/caddy-webhooks/caddy-webhooks/verify"
@@ -110,6 +111,13 @@ func late(r *verify.Record) []Block {
 	return []Block{text("%s", why)}
 }
 
+// What becomes of a signature that has grown old.
+const (
+	isRenewed  = "a delivery later than half of the tolerance gets a new signature, for the same body, at the present time, with the secret that is configured; the one that came travels as `Webhook-Original-…`. `resign always` does it at each attempt, `resign never` not at all."
+	isNotMade  = "An application that verifies by itself has to accept older ones, or look at `webhook-signature` instead, which `sign` adds."
+	needsNoNew = "Nothing that is verified grows old: a late delivery verifies as it is."
+)
+
 // renewal looks at what a signature says of the time, and at who can make one.
 func renewal(r *verify.Record) (word, why string) {
 	if first := &r.Schemes[0]; r.Generic && !plain(first) && first.Kind != "none" {
@@ -120,27 +128,61 @@ func renewal(r *verify.Record) (word, why string) {
 		ways[way(&r.Schemes[i])] = true
 	}
 	switch {
-	case ways["shared"] && ways["pair"]:
-		return "shared secret only", "With a shared secret the signature of a late delivery can be made anew. With a key pair it cannot: only the sender has the private key."
-	case ways["shared"]:
-		return "yes", "The signature grows old, and the secret is shared: the signature of a late delivery can be made anew, for the same body."
-	case ways["pair"]:
-		return "no", "The signature grows old, and only the sender has the private key: a late delivery cannot be signed anew. " +
-			"An application that verifies by itself has to accept older ones."
-	case ways["body"]:
-		return "no", "The signature grows old, and it stands in the body, which is delivered byte for byte: a late delivery cannot be signed anew. " +
-			"An application that verifies by itself has to accept older ones."
+	case ways[anew] && ways[pair]:
+		return "shared secret only", "With a shared secret " + isRenewed + " With a key pair a late delivery cannot be signed anew: only the sender has the private key. " + isNotMade
+	case ways[anew]:
+		return "yes", sentence(isRenewed) + unless(r)
+	case ways[pair]:
+		return "no", "The signature grows old, and only the sender has the private key: a late delivery cannot be signed anew. " + isNotMade
+	case ways[elsewhere]:
+		return "no", "The signature grows old, and its timestamp stands in the body, which is delivered byte for byte: a late delivery cannot be signed anew. " + isNotMade
+	case patient(r):
+		return "not needed", needsNoNew + " There is a timestamp, and the sender sets no limit to its age; for an application that does, `resign always` makes the signature anew."
 	}
-	return "not needed", "Nothing that is verified grows old: a late delivery verifies as it is."
+	return "not needed", needsNoNew
+}
+
+// unless says which of a record's schemes need no new signature.
+func unless(r *verify.Record) string {
+	var names []string
+	for i := range r.Schemes {
+		s := &r.Schemes[i]
+		switch {
+		case way(s) != "":
+		case plain(s):
+			names = append(names, "a token")
+		default:
+			names = append(names, "a signature without a timestamp")
+		}
+	}
+	switch {
+	case len(names) > 0:
+		return " With " + list(names, "or") + " that is not needed: nothing grows old."
+	case r.Schemes[0].Kind == "jwt":
+		return " A token that does not say when it ends is good for ever, and stays as it is."
+	}
+	return ""
+}
+
+// patient tells whether a signature could be made anew that nobody finds too old.
+func patient(r *verify.Record) bool {
+	return slices.ContainsFunc(r.Schemes, func(s verify.Scheme) bool { return s.Unrenewable() == "" })
 }
 
 func genericRenewal(s *verify.Scheme) (word, why string) {
 	if keyed(s) {
 		return "no", "Only the sender has the private key: a signature cannot be made anew. Without a timestamp a late delivery verifies as it is."
 	}
-	return "by options", "A signature can be made anew where the secret is shared, and the timestamp is signed and stands in a header. " +
-		"Without a timestamp a late delivery verifies as it is."
+	return "by options", "Where the timestamp is signed, and it and the signature stand in headers, " + isRenewed +
+		" Without a timestamp a late delivery verifies as it is."
 }
+
+// What it would take to sign anew.
+const (
+	anew      = "the secret"
+	pair      = "the private key"
+	elsewhere = "another body"
+)
 
 // way says what it would take to sign anew; empty if it is not needed.
 func way(s *verify.Scheme) string {
@@ -148,11 +190,11 @@ func way(s *verify.Scheme) string {
 	case !ages(s):
 		return ""
 	case keyed(s):
-		return "pair"
-	case s.TimeJSON != "" || s.JSON != "" || s.Form != "" || s.Whole:
-		return "body"
+		return pair
+	case s.Unrenewable() != "":
+		return elsewhere
 	}
-	return "shared"
+	return anew
 }
 
 // ages tells whether a signature is refused when it is old.
