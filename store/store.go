@@ -241,6 +241,9 @@ type Command struct {
 	Destination string
 	// Target is the destination to pause or resume, or that Move hands to.
 	Target event.Destination
+	// Introduce tells that Target is configured: pausing or resuming it is
+	// possible although no event was ever accepted for it.
+	Introduce bool
 	// Who acts, for the record.
 	Who string
 }

@@ -170,11 +170,9 @@ func (s *Store) unhold(seq uint64) {
 }
 
 func (s *Store) pause(ctx context.Context, c store.Command) (store.Done, error) {
-	s.mu.Lock()
-	d := s.byName[c.Target]
-	s.mu.Unlock()
-	if d == nil {
-		return store.Done{}, fmt.Errorf("%w: destination %s", store.ErrUnknown, c.Target)
+	d, err := s.pausable(ctx, c)
+	if err != nil {
+		return store.Done{}, err
 	}
 	kind, at := kindOf[c.Action], s.o.Now()
 	return write(ctx, s, order[store.Done]{
@@ -194,6 +192,20 @@ func (s *Store) pause(ctx context.Context, c store.Command) (store.Done, error) 
 			return done, nil
 		},
 	})
+}
+
+// pausable finds the destination to pause or resume; a configured one that has
+// had no event gets its number now.
+func (s *Store) pausable(ctx context.Context, c store.Command) (*destination, error) {
+	if c.Introduce {
+		return s.destination(ctx, c.Target)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if d := s.byName[c.Target]; d != nil {
+		return d, nil
+	}
+	return nil, fmt.Errorf("%w: destination %s", store.ErrUnknown, c.Target)
 }
 
 // limit cuts a stranger's string to what a record has room for.

@@ -41,6 +41,9 @@ func (s *Store) Command(ctx context.Context, c store.Command) (store.Done, error
 
 func (s *Store) pause(c store.Command) (done store.Done, err error) {
 	d := s.dests[c.Target]
+	if d == nil && c.Introduce {
+		d = s.destination(c.Target)
+	}
 	if d == nil {
 		return done, fmt.Errorf("%w: destination %s", store.ErrUnknown, c.Target)
 	}

@@ -18,6 +18,7 @@ var commandCases = []testcase{
 	{name: "a command without a destination is for all that it fits", run: commandForAll},
 	{name: "a command on what does not exist is refused", run: commandOnUnknown},
 	{name: "a paused destination leases nothing, also over a reopening", run: paused},
+	{name: "a configured destination is paused before its first event", run: pausedBefore},
 	{name: "a lease that is held goes on over a pause", run: pausedInFlight},
 	{name: "a moved delivery is discarded here and pending there", run: moved},
 	{name: "a delivery can be moved to another source", run: movedAbroad},
@@ -179,6 +180,29 @@ func paused(r *rig) {
 			r.Errorf("at place %d comes %v, want %v", i, l.Event.ID, want)
 		}
 	}
+}
+
+func pausedBefore(r *rig) {
+	c := store.Command{Action: store.Pause, Target: dest("default"), Introduce: true, Who: "tester"}
+	if done := r.command(c); !slices.Equal(done.Changed, []string{"default"}) {
+		r.Errorf("%+v, want default changed", done)
+	}
+	if r.h.Reopen != nil {
+		r.reopen()
+	}
+	if done := r.command(c); len(done.Changed) != 0 {
+		r.Errorf("it was not paused any more: %+v", done)
+	}
+	a := r.admission("a")
+	a.Owed[0].Lease = true
+	receipt := r.offer(a)
+	if len(receipt.Leases) != 0 {
+		r.Error("a paused destination got a lease at acceptance")
+	}
+	r.nothing(dest("default"))
+	c.Action = store.Resume
+	r.command(c)
+	r.through(receipt.ID, "default", event.Delivered)
 }
 
 func pausedInFlight(r *rig) {
