@@ -121,7 +121,10 @@ func (s State) Unsettled() bool { return s == Pending || s == Dead }
 type Delivery struct {
 	// Destination is the name of the `to`.
 	Destination string
-	State       State
+	// Source is the destination's, where it is another than the event's: an
+	// operator has moved the delivery.
+	Source string
+	State  State
 	// Attempts counts the attempts that began since the event was accepted,
 	// revived or replayed.
 	Attempts int

@@ -237,7 +237,8 @@ type Command struct {
 	Action Action
 	// Event is the event it is about.
 	Event event.ID
-	// Destination is the name of the `to`; empty for all that the action fits.
+	// Destination is the name of the `to`, or source and name as in shop/default;
+	// empty for all that the action fits.
 	Destination string
 	// Target is the destination to pause or resume, or that Move hands to.
 	Target event.Destination
@@ -246,6 +247,11 @@ type Command struct {
 	Introduce bool
 	// Who acts, for the record.
 	Who string
+}
+
+// Means tells whether the command names that destination.
+func (c Command) Means(d event.Destination) bool {
+	return c.Destination == "" || c.Destination == d.Name || c.Destination == d.String()
 }
 
 // Done is what a command came to.
@@ -291,7 +297,10 @@ type Reader interface {
 
 // Filter chooses events; every field that is set must match.
 type Filter struct {
-	Source      string
+	// Source is the event's, or that of a destination which it was moved to.
+	Source string
+	// Destination and State are those of one delivery; with Source, it is one to
+	// that source's destination.
 	Destination string
 	State       event.State
 	Type        string
@@ -305,6 +314,13 @@ type Filter struct {
 	Before uint64
 	// Limit is the most rows wanted; 0 means 50, at most 1000.
 	Limit int
+}
+
+// Delivery tells whether the filter's source, destination and state are those of
+// a delivery to d.
+func (f Filter) Delivery(d event.Destination, s event.State) bool {
+	return (f.Source == "" || f.Source == d.Source) && (f.Destination == "" || f.Destination == d.Name) &&
+		(f.State == 0 || f.State == s)
 }
 
 // Row is one event without its content.
@@ -346,6 +362,8 @@ type Stats struct {
 	Destinations []DestinationStats
 	// BacklogBytes counts each body once while a delivery of it is pending or dead.
 	BacklogBytes int64
+	// SourceBytes is each source's part of it.
+	SourceBytes map[string]int64
 	// SizeBytes is what the store takes on disk, by part.
 	SizeBytes map[string]int64
 	// FreeBytes is what is free on its file system; -1 if it has none.

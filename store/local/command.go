@@ -69,7 +69,7 @@ func (s *Store) aim(c store.Command, a *action) error {
 	}
 	for i := range r.deliveries {
 		dest := r.deliveries[i].dest
-		if c.Destination == "" || s.dest(dest).Name == c.Destination {
+		if c.Means(s.dest(dest).Destination) {
 			a.targets = append(a.targets, target{dest: dest, explicit: c.Destination != ""})
 		}
 	}

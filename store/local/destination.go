@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/caddy-webhooks/caddy-webhooks/event"
@@ -154,7 +155,9 @@ func (s *Store) Stats() store.Stats {
 	size := s.sizes()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	v := store.Stats{BacklogBytes: s.backlogTotal, FreeBytes: free, SizeBytes: size, Accepting: accepting}
+	v := store.Stats{
+		BacklogBytes: s.backlogTotal, SourceBytes: maps.Clone(s.backlog), FreeBytes: free, SizeBytes: size, Accepting: accepting,
+	}
 	for _, d := range s.dests {
 		ds := store.DestinationStats{
 			Destination: d.Destination, Count: map[event.State]int64{}, InFlight: d.inFlight,

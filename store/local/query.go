@@ -196,8 +196,7 @@ func (s *Store) queryID(ctx context.Context, id event.ID, f store.Filter) (store
 // matches tells whether a row fits the filter.
 func (s *Store) matches(r *row, _ uint64, f store.Filter) bool {
 	switch {
-	case f.Source != "" && r.source != f.Source,
-		f.Type != "" && r.typ != f.Type,
+	case f.Type != "" && r.typ != f.Type,
 		f.ID != "" && r.providerID != f.ID,
 		!f.Since.IsZero() && r.received.Before(f.Since),
 		!f.Until.IsZero() && !r.received.Before(f.Until):
@@ -210,15 +209,15 @@ func (s *Store) matches(r *row, _ uint64, f store.Filter) bool {
 	return s.matchesDelivery(r, f)
 }
 
-// matchesDelivery tells whether one and the same delivery has the state and
-// the destination that are asked for.
+// matchesDelivery tells whether one and the same delivery has the source, the
+// destination and the state that are asked for.
 func (s *Store) matchesDelivery(r *row, f store.Filter) bool {
-	if f.Destination == "" && f.State == 0 {
+	if f.Destination == "" && f.State == 0 && (f.Source == "" || f.Source == r.source) {
 		return true
 	}
 	for i := range r.deliveries {
 		d := &r.deliveries[i]
-		if (f.Destination == "" || s.dest(d.dest).Name == f.Destination) && (f.State == 0 || d.State == f.State) {
+		if f.Delivery(s.dest(d.dest).Destination, d.State) {
 			return true
 		}
 	}

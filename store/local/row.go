@@ -205,7 +205,11 @@ func (s *Store) public(seq uint64, r *row) store.Row {
 	for i := range r.deliveries {
 		d := &r.deliveries[i]
 		v.Deliveries[i] = d.Delivery
-		v.Deliveries[i].Destination = s.dest(d.dest).Name
+		to := s.dest(d.dest)
+		v.Deliveries[i].Destination = to.Name
+		if to.Source != r.source {
+			v.Deliveries[i].Source = to.Source
+		}
 		_, v.Deliveries[i].InFlight = s.leases[leaseKey{seq, d.dest}]
 	}
 	return v

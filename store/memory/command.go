@@ -65,7 +65,7 @@ func (s *Store) act(c store.Command) (done store.Done, err error) {
 	var refused error
 	s.change(r, func() {
 		for _, d := range slices.Clone(r.deliveries) {
-			if c.Destination != "" && c.Destination != d.Destination {
+			if !c.Means(d.to.name) {
 				continue
 			}
 			known = true

@@ -222,7 +222,7 @@ func (s *Store) account(r *record, sign int64) {
 func (s *Store) Stats() store.Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	v := store.Stats{BacklogBytes: s.backlogTotal, FreeBytes: -1, SizeBytes: map[string]int64{}}
+	v := store.Stats{BacklogBytes: s.backlogTotal, SourceBytes: maps.Clone(s.backlog), FreeBytes: -1, SizeBytes: map[string]int64{}}
 	switch {
 	case s.closed:
 		v.Accepting = store.ErrClosed

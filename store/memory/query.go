@@ -69,6 +69,9 @@ func (r *record) row() store.Row {
 	for _, d := range r.deliveries {
 		shown := d.Delivery
 		shown.InFlight = d.token != 0
+		if d.to.name.Source != e.Source {
+			shown.Source = d.to.name.Source
+		}
 		v.Deliveries = append(v.Deliveries, shown)
 	}
 	return v
@@ -78,8 +81,7 @@ func (r *record) row() store.Row {
 func (r *record) matches(f store.Filter) bool {
 	e := r.event
 	switch {
-	case f.Source != "" && e.Source != f.Source,
-		f.Type != "" && e.Type != f.Type,
+	case f.Type != "" && e.Type != f.Type,
 		f.ID != "" && e.ProviderID != f.ID && e.ID.String() != f.ID,
 		!f.Since.IsZero() && e.Received.Before(f.Since),
 		!f.Until.IsZero() && !e.Received.Before(f.Until):
@@ -94,13 +96,13 @@ func (r *record) contains(text string) bool {
 	return strings.Contains(e.ProviderID, text) || strings.Contains(e.Type, text) || strings.Contains(e.ID.String(), text)
 }
 
-// matchesDelivery tells whether one and the same delivery has the destination
-// and the state that are asked for.
+// matchesDelivery tells whether one and the same delivery has the source, the
+// destination and the state that are asked for.
 func (r *record) matchesDelivery(f store.Filter) bool {
-	if f.Destination == "" && f.State == 0 {
+	if f.Destination == "" && f.State == 0 && (f.Source == "" || f.Source == r.event.Source) {
 		return true
 	}
 	return slices.ContainsFunc(r.deliveries, func(d *delivery) bool {
-		return (f.Destination == "" || d.Destination == f.Destination) && (f.State == 0 || d.State == f.State)
+		return f.Delivery(d.to.name, d.State)
 	})
 }

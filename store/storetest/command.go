@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -238,14 +239,47 @@ func moved(r *rig) {
 }
 
 func movedAbroad(r *rig) {
-	r.abroad = true
-	id := r.accept("a")
-	to := event.Destination{Source: "elsewhere", Name: "target"}
+	id, stays := r.accept("a"), r.accept("b")
+	to := event.Destination{Source: "elsewhere", Name: "default"}
 	r.command(store.Command{Action: store.Move, Event: id, Target: to})
-	r.settle(r.one(to, id), event.Delivered)
-	r.becomes(id, "default", event.Discarded)
+	r.settle(r.one(to, id), event.Dead)
+	r.eventually(func() error { return abroad(r, id, to, event.Dead) })
+	for _, c := range []struct {
+		filter store.Filter
+		want   int
+	}{
+		{store.Filter{Source: to.Source}, 1},
+		{store.Filter{Source: to.Source, State: event.Dead}, 1},
+		{store.Filter{Source: to.Source, State: event.Discarded}, 0},
+		{store.Filter{Source: to.Source, Destination: to.Name, State: event.Dead}, 1},
+		{store.Filter{Source: dest("").Source}, 2},
+		{store.Filter{Source: dest("").Source, State: event.Dead}, 0},
+		{store.Filter{Source: dest("").Source, Destination: "default", State: event.Discarded}, 1},
+		{store.Filter{Destination: "default"}, 2},
+	} {
+		if got := r.all(c.filter); len(got) != c.want {
+			r.Errorf("%+v finds %d, want %d", c.filter, len(got), c.want)
+		}
+	}
+	r.command(store.Command{Action: store.Replay, Event: id, Destination: to.String()})
+	r.eventually(func() error { return abroad(r, id, to, event.Pending) })
+	r.through(stays, "default", event.Delivered)
 	r.nothing(dest("default"))
-	r.nothing(dest("target"))
+}
+
+// abroad wants an event discarded here, and in a state at another source's
+// destination.
+func abroad(r *rig, id event.ID, to event.Destination, state event.State) error {
+	for _, d := range r.get(id).Deliveries {
+		want := event.Discarded
+		if d.Source == to.Source {
+			want = state
+		}
+		if d.State != want || d.Destination != to.Name {
+			return fmt.Errorf("the delivery to %s/%s is %v, want %v", d.Source, d.Destination, d.State, want)
+		}
+	}
+	return nil
 }
 
 func discardStands(r *rig) {

@@ -76,9 +76,6 @@ type rig struct {
 	held map[uint64]bool
 	// woken gets every destination that the store tells of.
 	woken chan event.Destination
-	// abroad tells that an event was moved to another source, so that its row
-	// does not show the delivery's source any more.
-	abroad bool
 	// shut tells that the case closed the store, so that nothing is left to check.
 	shut bool
 }
