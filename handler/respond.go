@@ -27,6 +27,7 @@ const DefaultWithin = caddy.Duration(2 * time.Second)
 const (
 	ownHeld     = "held"
 	ownRepeat   = "repeat"
+	ownRevived  = "revived"
 	ownFiltered = "filtered"
 	ownLate     = "late"
 	ownGone     = "gone"
@@ -41,6 +42,7 @@ const (
 var ownWords = map[string]string{
 	ownHeld:     "the event could not be attempted at once: the destination is down, paused or busy, or an earlier event goes first",
 	ownRepeat:   "the provider sent again what it had sent before, and no attempt that it could wait for was under way",
+	ownRevived:  "the provider sent a dead event again; it is delivered like any other",
 	ownFiltered: "the destination does not want the event",
 	ownLate:     "the backend had not answered in time; its attempt goes on, and counts",
 	ownGone:     "the provider hung up before the backend had answered; the attempt goes on, and counts",
@@ -142,7 +144,9 @@ func unasked(r store.Result) string {
 		return ownRepeat
 	case store.Filtered:
 		return ownFiltered
-	case store.Accepted, store.Revived:
+	case store.Revived:
+		return ownRevived
+	case store.Accepted:
 	}
 	return ownHeld
 }
@@ -174,7 +178,7 @@ func (h *Handler) sayAnswered(in *arrival, out event.Outcome, reason string) {
 		return
 	}
 	level := slog.LevelWarn
-	if reason == ownRepeat || reason == ownFiltered {
+	if reason == ownRepeat || reason == ownRevived || reason == ownFiltered {
 		level = slog.LevelInfo
 	}
 	said := []any{"reason", reason, "why", ownWords[reason], "event", in.receipt.ID.String(), "within", h.within}

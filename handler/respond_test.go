@@ -19,6 +19,7 @@ import (
 
 	"github.com/caddy-webhooks/caddy-webhooks/event"
 	"github.com/caddy-webhooks/caddy-webhooks/gateway"
+	"github.com/caddy-webhooks/caddy-webhooks/internal/testkit"
 	"github.com/caddy-webhooks/caddy-webhooks/store"
 	"github.com/caddy-webhooks/caddy-webhooks/store/local"
 	"github.com/caddy-webhooks/caddy-webhooks/store/local/journal/faultfs"
@@ -437,6 +438,24 @@ func TestAnEventThatIsHeldGetsTheNormalAnswerAtOnce(t *testing.T) {
 	}
 }
 
+func TestADeadEventThatComesAgainIsDeliveredLikeAnyOther(t *testing.T) {
+	var asked atomic.Int64
+	a := asks(t, func(w http.ResponseWriter, _ *http.Request) {
+		if asked.Add(1) == 1 {
+			w.WriteHeader(http.StatusGone)
+		}
+	}, "", nil)
+	a.isFallback(t, a.send(t, "a"), "accepted")
+	if d := a.record(t).Deliveries[0]; d.State != event.Dead {
+		t.Fatalf("the delivery is %+v", d)
+	}
+	a.isFallback(t, a.send(t, "a"), "revived")
+	if n := a.source.Answers(); n[ownStatus] != 1 || n[ownRevived] != 1 {
+		t.Errorf("the answers are %v", n)
+	}
+	testkit.Eventually(t, "it is delivered", func() bool { return a.record(t).Deliveries[0].State == event.Delivered })
+}
+
 func TestAnEventThatNobodyWantsGetsTheNormalAnswer(t *testing.T) {
 	a := asks(t, func(http.ResponseWriter, *http.Request) {}, `,"events":["never"]`, nil)
 	a.isFallback(t, a.send(t, "a"), "filtered")
@@ -583,5 +602,37 @@ func TestTwoSourcesThatAnswerDifferentlyAreNotOne(t *testing.T) {
 	other, err := asking.identity()
 	if err != nil || string(one) == string(other) {
 		t.Errorf("both are %s, %v", one, err)
+	}
+}
+
+func TestAnswersAreNeverMixedUp(t *testing.T) {
+	a := asks(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, r.Header.Get("X-GitHub-Delivery"))
+	}, "", nil)
+	a.alarm = timer
+	var wg sync.WaitGroup
+	var own atomic.Int64
+	const events, repeats = 100, 4
+	for i := range events * repeats {
+		id := fmt.Sprint("event ", i%events)
+		r := signed(t, id, "{}")
+		wg.Go(func() {
+			switch w := serve(t, a.Handler, r); w.Body.String() {
+			case id:
+				own.Add(1)
+			case fallback:
+			default:
+				t.Errorf("%s is answered %d %q", id, w.Code, w.Body)
+			}
+		})
+	}
+	wg.Wait()
+	counts := a.source.Answers()
+	if own.Load() == 0 || counts[""] != uint64(own.Load()) {
+		t.Errorf("%d got the application's answer; counted are %v", own.Load(), counts)
+	}
+	testkit.Eventually(t, "all are delivered", func() bool { return a.requests.Load() >= events })
+	if n := a.requests.Load(); n != events {
+		t.Errorf("%d attempts of %d events", n, events)
 	}
 }
