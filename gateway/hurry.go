@@ -11,10 +11,20 @@ import (
 // hurry asks for room to attempt a new event at once: nothing holds it, and
 // nothing goes before it. After true, call offerNow or cancelNow.
 func (l *live) hurry(d event.Destination, size int) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	for _, s := range l.dispatcher.Stats() {
-		if s.Destination == d {
-			return s.Running < s.Limit && s.Fresh == 0 && l.dispatcher.Reserve(d, size)
+		if s.Destination != d {
+			continue
 		}
+		if s.Fresh > 0 || s.Running+l.hurried[d] >= s.Limit || !l.dispatcher.Reserve(d, size) {
+			return false
+		}
+		if l.hurried == nil {
+			l.hurried = map[event.Destination]int{}
+		}
+		l.hurried[d]++
+		return true
 	}
 	return false
 }
@@ -22,10 +32,19 @@ func (l *live) hurry(d event.Destination, size int) bool {
 // offerNow has the attempt made; done is told what it came to.
 func (l *live) offerNow(g *Gateway, lease store.Lease, done func(event.Outcome)) {
 	g.replies.await(lease.Event.ID, done)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.hurried[lease.Destination]--
 	l.dispatcher.Offer(lease)
 }
 
-func (l *live) cancelNow(d event.Destination, size int) { l.dispatcher.Cancel(d, size) }
+// cancelNow gives the room back.
+func (l *live) cancelNow(d event.Destination, size int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.hurried[d]--
+	l.dispatcher.Cancel(d, size)
+}
 
 // await notes who waits for an event's next attempt.
 func (rs *replies) await(id event.ID, done func(event.Outcome)) {

@@ -636,3 +636,26 @@ func TestAnswersAreNeverMixedUp(t *testing.T) {
 		t.Errorf("%d attempts of %d events", n, events)
 	}
 }
+
+func TestNobodyWaitsForASlot(t *testing.T) {
+	answer, began, release := holding()
+	a := asks(t, answer, `,"concurrency":2`, nil)
+	const events, slots = 12, 2
+	answers := make(chan *httptest.ResponseRecorder)
+	for i := range events {
+		r := signed(t, fmt.Sprint(i), "{}")
+		go func() { answers <- serve(t, a.Handler, r) }()
+	}
+	for range events - slots { // they come while the slots are taken
+		a.isFallback(t, <-answers, "accepted")
+	}
+	for range slots {
+		<-began
+	}
+	close(release)
+	for range slots {
+		if w := <-answers; w.Body.String() != "hi" {
+			t.Errorf("got %d %q", w.Code, w.Body)
+		}
+	}
+}
