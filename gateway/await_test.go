@@ -4,6 +4,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -190,4 +191,35 @@ func TestAnswersAreCountedByWhoGaveThem(t *testing.T) {
 	if !maps.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
+}
+
+func TestWhatHoldsAnEventIsSaidInWords(t *testing.T) {
+	app, a := &App{Store: &Store{Kind: kindMemory}}, newWaiting()
+	ctx := provision(t, app)
+	s, err := app.Register(SourceConfig{Name: "github", Destinations: []Destination{{Name: "default", Concurrency: 1, Routes: chain(t, ctx, a.handler())}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	says := func(want string) {
+		t.Helper()
+		if got := s.Held(); !strings.Contains(got, want) || (want == "") != (got == "") {
+			t.Errorf("it says %q, want %q", got, want)
+		}
+	}
+	says("closed")
+	if err := app.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer end(t, app)
+	says("")
+	_, reply := ask(t, s, nil, store.Accepted)
+	<-a.began
+	says("under way (1)")
+	close(a.release)
+	<-reply.Ended()
+	c := store.Command{Action: store.Pause, Target: event.Destination{Source: "github", Name: "default"}}
+	if _, err := s.gateway.Store().Command(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	says("an operator")
 }

@@ -182,6 +182,9 @@ func (h *Handler) sayAnswered(in *arrival, out event.Outcome, reason string) {
 		level = slog.LevelInfo
 	}
 	said := []any{"reason", reason, "why", ownWords[reason], "event", in.receipt.ID.String(), "within", h.within}
+	if reason == ownHeld {
+		said = append(said, "held", h.source.Held())
+	}
 	if out.Status != 0 {
 		said = append(said, "status", out.Status)
 	}
