@@ -194,3 +194,78 @@ func TestExamplePrivateCA(t *testing.T) {
 		t.Errorf("the application was asked for as %q", name)
 	}
 }
+
+func TestNothingIsSentWhileEveryUpstreamFailsItsChecks(t *testing.T) {
+	t.Parallel()
+	var sick atomic.Bool
+	var checks atomic.Int64
+	app := testkit.NewApp(t)
+	app.Answer(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/up" {
+			return
+		}
+		if sick.Load() {
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+		checks.Add(1)
+	})
+	posts := func() (n int) {
+		for _, got := range app.Got() {
+			if got.Method == http.MethodPost {
+				n++
+			}
+		}
+		return n
+	}
+	g := testkit.New(t).Start(fmt.Sprintf(`{
+	webhooks {
+		store memory
+	}
+}
+{$ADDR} {
+	webhooks /hook {
+		from github {env.HOOK_SECRET}
+		to %[1]s %[1]s {
+			retry {
+				backoff 10ms 20ms
+			}
+			reverse_proxy {
+				health_uri /up
+				health_interval 50ms
+			}
+		}
+	}
+}`, app.Addr()))
+	const n = 8
+	post := func(prefix string) {
+		for i := range n {
+			status, h, err := testkit.Post("http://"+g.Addr+"/hook", testkit.Secret, fmt.Sprint(prefix, i), []byte("{}"))
+			if err != nil || status != 200 || h.Get("Webhook-Status") != "accepted" {
+				t.Fatalf("event %s%d: %d %v %v", prefix, i, status, h, err)
+			}
+		}
+	}
+	post("well-")
+	testkit.Eventually(t, "all are delivered", func() bool { return g.Count("delivered") == n })
+	sick.Store(true)
+	testkit.Eventually(t, "it is down", func() bool { return destinationState(g) == "down" })
+	post("sick-")
+	seen := checks.Load() + 20 // some moments
+	testkit.Eventually(t, "its health is looked at again and again", func() bool { return checks.Load() > seen })
+	if posts() != n || destinationState(g) != "down" {
+		t.Errorf("%d requests came, want %d; the destination is %s", posts(), n, destinationState(g))
+	}
+	sick.Store(false)
+	testkit.Eventually(t, "all are delivered", func() bool { return g.Count("delivered") == 2*n })
+	if posts() != 2*n || destinationState(g) != "up" {
+		t.Errorf("%d requests came, want %d; the destination is %s", posts(), 2*n, destinationState(g))
+	}
+}
+
+func destinationState(g *testkit.Gateway) string {
+	var v struct {
+		Sources []struct{ Destinations []struct{ State string } }
+	}
+	g.Get("/webhooks/sources", &v)
+	return v.Sources[0].Destinations[0].State
+}
