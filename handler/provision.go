@@ -42,6 +42,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	h.setDefaults()
 	h.log = ctx.Slogger().With("source", h.Name)
 	h.now = time.Now
+	if h.Clock != nil {
+		h.now = h.Clock
+	}
 	h.published = published()
 	if err := h.provision(ctx); err != nil {
 		return fmt.Errorf("source %s: %w%s", h.Name, err, h.place(err))

@@ -126,9 +126,6 @@ func (s *signing) renewed(e *event.Event, now time.Time) http.Header {
 // asProven is an event as it was verified.
 func (h *Handler) asProven(e *event.Event) *verify.Request {
 	uri := e.OriginalURI
-	if uri == "" {
-		uri = e.URI
-	}
 	r := &verify.Request{Method: e.Method, Header: e.Header, Body: e.Body}
 	if u, err := url.ParseRequestURI(uri); err == nil {
 		r.Query = u.Query()

@@ -11,6 +11,8 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -276,9 +278,40 @@ func TestASecretOfTheRequestIsNotReplacedByAnother(t *testing.T) {
 	if sign != nil || !strings.Contains(log.String(), "comes with each request") {
 		t.Errorf("logged %s", log)
 	}
-	for _, quiet := range []string{`,"resign":"never"`} {
-		if _, sign, log := signer(t, fmt.Sprintf(`{"from":{"provider":"stripe","secrets":["{vars.tenant}"]},"to":[%s%s}]}`, anywhere, quiet)); sign != nil || log.Len() > 0 {
-			t.Errorf("%s: logged %s", quiet, log)
+	for from, to := range map[string]string{
+		`"secrets":["{vars.tenant}"]`: `,"resign":"never"`, `"secrets":["{vars.tenant}"],"tolerance_off":true`: "",
+	} {
+		if _, sign, log := signer(t, fmt.Sprintf(`{"from":{"provider":"stripe",%s},"to":[%s%s}]}`, from, anywhere, to)); sign != nil || log.Len() > 0 {
+			t.Errorf("%s, %s: logged %s", from, to, log)
+		}
+	}
+}
+
+// The address of the webhook has been changed since: nothing fits the signature.
+func TestWhereNothingFitsTheDigestTellsTheSecret(t *testing.T) {
+	_, sign, _ := signer(t, fmt.Sprintf(`{"from":{"provider":"hubspot","secrets":["first","s"],"url":"https://moved.example/y"},"to":[%s}]}`, anywhere))
+	at := time.Now().Add(-time.Hour)
+	changed := sign(stock(sent(t, "hubspot", "s", at), "s", at), time.Now())
+	q := sent(t, "hubspot", "s", at)
+	q.URL = "https://moved.example/y"
+	if _, err := application(t, "hubspot", "s").Verify(delivered(q, changed), time.Now()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAnEventIsSignedAnewAsItWasVerified(t *testing.T) {
+	h, _ := serving(t, nil)
+	for _, target := range []string{"/in?a=1&b=%2F&a=2", "http://shop.example/in?a=1", "/a%2Fb//c", "*"} {
+		r := httptest.NewRequest(http.MethodPut, "/", strings.NewReader("{}"))
+		r.RequestURI, r.Host = target, "shop.example"
+		if u, err := url.ParseRequestURI(target); err == nil {
+			r.URL = u
+		}
+		in := h.arrive(r)
+		in.checked.Body = []byte("{}")
+		h.addURL(in)
+		if got := h.asProven(h.event(in, time.Now())); !reflect.DeepEqual(*got, in.checked) {
+			t.Errorf("%s: %+v, was verified as %+v", target, *got, in.checked)
 		}
 	}
 }

@@ -53,4 +53,8 @@ type runtime struct {
 	sayOwn  limiters // answers that are not the backend's, by reason
 	former  *former
 	looking sync.WaitGroup // diagnoses under way
+
+	// Clock tells the time at which events come; default: time.Now. It is no part
+	// of the configuration: with it, a test can have an event delivered hours later.
+	Clock func() time.Time `json:"-"`
 }

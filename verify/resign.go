@@ -75,7 +75,7 @@ type Renewal struct {
 func (v *Verifier) Renew(r *Request, o Renewal) (http.Header, error) {
 	var ways []way
 	for _, s := range v.schemes {
-		if s.Unrenewable() != "" || !v.concerns(s, r) || !s.When.fit(r) || !o.Always && !s.late(r, o) || !s.shaped(r) {
+		if s.Unrenewable() != "" || !s.When.fit(r) || !o.Always && !s.late(r, o) || !s.shaped(r) {
 			continue
 		}
 		if keys, err := s.allKeys(len(v.secrets), o.Own); err == nil && len(keys) > 0 {
@@ -100,9 +100,6 @@ type way struct {
 // signature is good for.
 func (s *scheme) late(r *Request, o Renewal) bool {
 	life := s.Tolerance
-	if life < 0 {
-		return false
-	}
 	if s.Kind == "jwt" {
 		if token := s.tokenLife(r, o.Received); life == 0 || token > 0 && token < life {
 			life = token
@@ -137,7 +134,6 @@ func (v *Verifier) substitute(r *Request, ways []way, o Renewal) (http.Header, e
 type proof struct {
 	names []string
 	keys  []key
-	url   string
 }
 
 // proofs finds the keys that signed a request, for each place of signatures. A
@@ -184,19 +180,8 @@ func (s *scheme) proof(r *Request, keys []key) proof {
 	if err != nil {
 		return p
 	}
-	addresses := []string{r.URL}
-	if s.URLVariants {
-		addresses = urlVariants(r.URL)
-	}
-	for _, p.url = range addresses {
-		one := *r
-		one.URL = p.url
-		for _, value := range values {
-			p.keys = append(p.keys, s.signers(&one, value, keys)...)
-		}
-		if len(p.keys) > 0 {
-			break
-		}
+	for _, value := range values {
+		p.keys = append(p.keys, s.signers(r, value, keys)...)
 	}
 	return p
 }
@@ -219,7 +204,7 @@ func (s *scheme) signers(r *Request, value string, keys []key) (found []key) {
 
 // places is where a key signs whose own signature is not there.
 func (s *scheme) places(r *Request, k key) []proof {
-	return []proof{{names: s.split(r.Header)[0], keys: []key{k}, url: r.URL}}
+	return []proof{{names: s.split(r.Header)[0], keys: []key{k}}}
 }
 
 // shaped tells whether what stands in a request can be a signature of this
@@ -262,7 +247,6 @@ func (s *scheme) anew(r *Request, proofs []proof, o Renewal) (http.Header, error
 		}
 	}
 	for _, p := range proofs {
-		signed.URL = p.url
 		texts := make([]string, len(p.keys))
 		for i, k := range p.keys {
 			texts[i] = s.encode(s.mac(k, &signed, st, nil))

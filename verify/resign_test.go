@@ -272,6 +272,9 @@ func TestEverySignatureOfARotationIsMadeAnew(t *testing.T) {
 		if _, kept := two.Verify(with(q, changed), noon); err != nil || kept == nil {
 			t.Errorf("%s: a signature stands that is not of this time: %v, %v", provider, changed, err)
 		}
+		if values, gone := changed["Box-Signature-Secondary"]; provider == "box" && (!gone || values != nil) {
+			t.Errorf("box: the second signature stays: %v", changed)
+		}
 	}
 }
 
@@ -458,6 +461,80 @@ func TestStandardWebhooksAreSignedWithEverySecretTheNewestFirst(t *testing.T) {
 	for _, bad := range []string{"", " ", "whsec_", "whsec_%%%"} {
 		if _, err := verify.NewStandard([]verify.Secret{verify.NewSecret(whsec), verify.NewSecret(bad)}); !errors.Is(err, verify.ErrConfig) || strings.Contains(err.Error(), "%%%") {
 			t.Errorf("%q: %v", bad, err)
+		}
+	}
+}
+
+func TestTheSchemeIsChosenByTheMarksOfTheRequest(t *testing.T) {
+	t.Parallel()
+	marked := func(kind, content string) verify.Scheme {
+		return verify.Scheme{
+			Kind: "hmac", Header: []string{"X-Sig"}, TimeHeader: []string{"X-Time"}, Content: content, Tolerance: time.Minute, Future: time.Minute,
+			When: &verify.Marks{Header: map[string]string{"X-Kind": kind}},
+		}
+	}
+	record := recordOf(marked("a", "a{ts}{body}"))
+	record.Schemes = append(record.Schemes, marked("b", "b{ts}{body}"))
+	compile := func(secret string) *verify.Verifier {
+		v, err := record.Compile(verify.Options{Secrets: []verify.Secret{verify.NewSecret(secret)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	q := ask("{}")
+	q.Header.Set("X-Kind", "b")
+	if err := compile("gone").Sign(q, noon, ""); err != nil {
+		t.Fatal(err)
+	}
+	changed, err := compile("present").Renew(q, verify.Renewal{Now: noon.Add(later), Received: noon})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := compile("present").Verify(with(q, changed), noon.Add(later)); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestASecretThatIsConfiguredTwiceSignsOnce(t *testing.T) {
+	t.Parallel()
+	v := sourceOf(t, "slack", 0, "s", "s")
+	q := signedBy(t, v)
+	changed, err := v.Renew(q, verify.Renewal{Now: noon.Add(later), Received: noon})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := v.Verify(with(q, changed), noon.Add(later)); err != nil {
+		t.Errorf("%v: %v", changed, err)
+	}
+}
+
+// A clock may differ by a little: a token can come when it has just ended.
+func TestATokenIsLateAfterHalfOfWhatItSaysItself(t *testing.T) {
+	t.Parallel()
+	secret := "a shared secret of more than thirty-two bytes"
+	v := sourceOf(t, "fusionauth-hmac", 0, secret)
+	sum := claim(t, signedBy(t, v).Header.Get("X-Fusionauth-Signature-Jwt"), "request_body_sha256")
+	for name, c := range map[string]struct {
+		times string
+		after time.Duration
+		late  bool
+	}{
+		"an end that has passed": {`"exp":1794999990`, 2 * time.Second, true},
+		"an end alone":           {`"exp":1795000100`, 50 * time.Second, false},
+		"past half of it":        {`"exp":1795000100`, 51 * time.Second, true},
+		"from another beginning": {`"nbf":1794999900,"exp":1795000100`, 100 * time.Second, false},
+		"past half of that":      {`"nbf":1794999900,"exp":1795000100`, 101 * time.Second, true},
+		"no end":                 {`"iat":1795000000`, 1000 * time.Hour, false},
+	} {
+		q := &verify.Request{Method: "POST", Header: http.Header{}, Body: []byte(`{"id":"evt_1"}`)}
+		q.Header.Set("X-Fusionauth-Signature-Jwt", handmade("HS256", `{"alg":"HS256"}`, `{`+c.times+`,"request_body_sha256":"`+sum+`"}`, secret))
+		if _, err := v.Verify(q, noon); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		changed, err := v.Renew(q, verify.Renewal{Now: noon.Add(c.after), Received: noon})
+		if err != nil || len(changed) > 0 != c.late {
+			t.Errorf("%s: %v, %v", name, changed, err)
 		}
 	}
 }
