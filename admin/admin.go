@@ -54,6 +54,8 @@ func (a API) Routes() []caddy.AdminRoute {
 		{Pattern: "/webhooks/events", Handler: a.serve(get(events))},
 		{Pattern: "/webhooks/events/", Handler: a.serve(one)},
 		{Pattern: "/webhooks/learn/", Handler: a.serve(learn)},
+		{Pattern: "/webhooks/destinations/", Handler: a.serve(destination)},
+		{Pattern: "/webhooks/move", Handler: a.serve(move)},
 	}
 }
 
@@ -119,9 +121,10 @@ func fail(status int, err error) error { return caddy.APIError{HTTPStatus: statu
 func failed(err error) error {
 	status := http.StatusServiceUnavailable
 	switch {
-	case errors.Is(err, store.ErrUnknown), errors.Is(err, gateway.ErrNoSource):
+	case errors.Is(err, store.ErrUnknown), errors.Is(err, gateway.ErrNoSource), errors.Is(err, gateway.ErrNoDestination):
 		status = http.StatusNotFound
-	case errors.Is(err, store.ErrInFlight), errors.Is(err, store.ErrConflict), errors.Is(err, gateway.ErrNoLearner):
+	case errors.Is(err, store.ErrInFlight), errors.Is(err, store.ErrConflict), errors.Is(err, gateway.ErrNoLearner),
+		errors.Is(err, gateway.ErrWhich):
 		status = http.StatusConflict
 	case errors.Is(err, store.ErrGone):
 		status = http.StatusGone

@@ -41,14 +41,18 @@ func toSource(s gateway.SourceStatus) sourceJSON {
 		Destinations: []destinationJSON{},
 	}
 	for _, d := range s.Destinations {
-		v.Destinations = append(v.Destinations, destinationJSON{
-			Name: d.Name, State: d.State, Pending: d.Count[event.Pending], Delivered: d.Count[event.Delivered],
-			Dead: d.Count[event.Dead], Discarded: d.Count[event.Discarded], Filtered: d.Count[event.Filtered],
-			InFlight: d.InFlight, OldestPending: at(d.OldestPending), Rate: d.Rate, Failures: d.Failures,
-			FailingSince: at(d.FailingSince), LastError: maskText(d.LastError, nil), CutAnswers: d.Truncated,
-		})
+		v.Destinations = append(v.Destinations, toDestination(d))
 	}
 	return v
+}
+
+func toDestination(d gateway.DestinationStatus) destinationJSON {
+	return destinationJSON{
+		Name: d.Name, State: d.State, Pending: d.Count[event.Pending], Delivered: d.Count[event.Delivered],
+		Dead: d.Count[event.Dead], Discarded: d.Count[event.Discarded], Filtered: d.Count[event.Filtered],
+		InFlight: d.InFlight, OldestPending: at(d.OldestPending), Rate: d.Rate, Failures: d.Failures,
+		FailingSince: at(d.FailingSince), LastError: maskText(d.LastError, nil), CutAnswers: d.Truncated,
+	}
 }
 
 type eventsJSON struct {
@@ -70,6 +74,7 @@ type eventJSON struct {
 
 type deliveryJSON struct {
 	Destination string     `json:"destination"`
+	Source      string     `json:"source,omitempty"` // the destination's, where it is another than the event's
 	State       string     `json:"state"`
 	Attempts    any        `json:"attempts"` // a number in lists, []attemptJSON for one event
 	Next        *time.Time `json:"next"`
@@ -104,7 +109,7 @@ func toEvent(r store.Row) eventJSON {
 	}
 	for _, d := range r.Deliveries {
 		v.Deliveries = append(v.Deliveries, deliveryJSON{
-			Destination: d.Destination, State: d.State.String(), Attempts: d.Attempts, Next: at(d.Next),
+			Destination: d.Destination, Source: d.Source, State: d.State.String(), Attempts: d.Attempts, Next: at(d.Next),
 			InFlight: d.InFlight, Replay: d.Replay, Discarding: d.Discarding, DeliveredAt: at(d.DeliveredAt),
 		})
 	}

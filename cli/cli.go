@@ -4,6 +4,7 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -47,7 +48,8 @@ func build(cmd *cobra.Command) {
 	cmd.PersistentFlags().StringP("config", "c", "", "Configuration file that names the admin endpoint")
 	cmd.PersistentFlags().StringP("adapter", "a", "", "Name of the config adapter")
 	cmd.PersistentFlags().BoolP("json", "", false, "Print JSON, as the API answers it")
-	cmd.AddCommand(sourcesCommand(), eventsCommand(), showCommand(), replayCommand(), discardCommand(), learnCommand(),
+	cmd.AddCommand(sourcesCommand(), eventsCommand(), showCommand(), replayCommand(), discardCommand(),
+		pauseCommand(), resumeCommand(), moveCommand(), learnCommand(),
 		sendCommand(), verifyCommand(), providersCommand())
 	// Without this a mistyped command shows the help and ends well, which a
 	// script takes for done.
@@ -98,7 +100,24 @@ func (c *client) call(method, path string, q url.Values, v any) (printed bool, e
 	if len(q) > 0 {
 		uri += "?" + q.Encode()
 	}
-	resp, err := caddycmd.AdminAPIRequest(c.address, method, uri, http.Header{"Webhooks-Who": {whoAmI()}}, nil)
+	return c.request(method, uri, nil, v)
+}
+
+// post sends a body as JSON; else it is as call.
+func (c *client) post(path string, body, v any) (printed bool, err error) {
+	text, err := json.Marshal(body)
+	if err != nil {
+		return false, fmt.Errorf("writing the request: %w", err)
+	}
+	return c.request(http.MethodPost, path, bytes.NewReader(text), v)
+}
+
+func (c *client) request(method, uri string, body io.Reader, v any) (printed bool, err error) {
+	h := http.Header{"Webhooks-Who": {whoAmI()}}
+	if body != nil {
+		h.Set("Content-Type", "application/json")
+	}
+	resp, err := caddycmd.AdminAPIRequest(c.address, method, uri, h, body)
 	if err != nil {
 		return false, explain(c.address, err)
 	}

@@ -43,6 +43,7 @@ type (
 	}
 	deliveryView struct {
 		Destination, State string
+		Source             string // the destination's, where the event was moved to another one
 		Attempts           json.RawMessage
 		Next               *time.Time
 		InFlight           bool `json:"in_flight"`
@@ -302,7 +303,11 @@ func (c *client) show(e eventView) error {
 
 // delivery prints the way of an event to one destination, attempt by attempt.
 func (c *client) delivery(b *strings.Builder, d deliveryView) error {
-	fmt.Fprintf(b, "\nto %s: %s", printable(d.Destination), printable(d.State))
+	to := d.Destination
+	if d.Source != "" {
+		to = d.Source + "/" + to
+	}
+	fmt.Fprintf(b, "\nto %s: %s", printable(to), printable(d.State))
 	switch {
 	case d.Discarding:
 		b.WriteString(", in flight, discarded after that")

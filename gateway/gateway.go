@@ -121,11 +121,15 @@ func (g *Gateway) publish(a *App) error {
 			return err
 		}
 	}
+	var before *App
+	if n := len(g.generations); n > 0 {
+		before = g.generations[n-1]
+	}
 	g.generations = append(g.generations, a)
 	g.configure(l, a)
 	l.dispatcher.Start()
 	g.live.Store(l)
-	g.warnOrphans(l, a)
+	warnOrphans(l.store.Stats(), before, a)
 	return nil
 }
 
@@ -239,20 +243,6 @@ func (g *Gateway) configure(l *live, a *App) {
 		}
 	}
 	l.dispatcher.Configure(targets)
-}
-
-// warnOrphans tells of events that wait for a destination which is configured
-// no more.
-func (g *Gateway) warnOrphans(l *live, a *App) {
-	for _, d := range l.store.Stats().Destinations {
-		n := d.Count[event.Pending]
-		if n == 0 || a.has(d.Destination) {
-			continue
-		}
-		a.log.Warn("events wait for a destination that is not configured any more; they are kept, and not sent",
-			"source", d.Source, "destination", d.Name, "pending", n,
-			"hint", fmt.Sprintf("configure the destination again, or look at them: caddy webhooks events --source %s --destination %s --state pending", d.Source, d.Name))
-	}
 }
 
 // has tells whether the configuration names the destination.

@@ -54,8 +54,8 @@ type DestinationStatus struct {
 	Limit int
 }
 
-// Sources tells how everything is doing: the configured sources and those of
-// which the store still has events, by name.
+// Sources tells how everything is doing, by name: the configured sources, and
+// those of which events are pending or dead.
 func (g *Gateway) Sources() []SourceStatus {
 	l := g.live.Load()
 	if l == nil {
@@ -75,6 +75,9 @@ func (g *Gateway) Sources() []SourceStatus {
 	app, stored := g.present(), map[event.Destination]bool{}
 	for _, d := range l.store.Stats().Destinations {
 		stored[d.Destination] = true
+		if finished(d, app) {
+			continue
+		}
 		s := source(d.Source)
 		s.Destinations = append(s.Destinations, g.destinationStatus(d, lanes[d.Destination], app))
 	}
@@ -89,6 +92,12 @@ func (g *Gateway) Sources() []SourceStatus {
 		}
 	}
 	return sorted(found)
+}
+
+// finished tells that a destination is configured no more and that nothing of it
+// is pending or dead: there is nothing left to do about it.
+func finished(d store.DestinationStats, app *App) bool {
+	return d.Count[event.Pending]+d.Count[event.Dead] == 0 && (app == nil || !app.has(d.Destination))
 }
 
 func sorted(found map[string]*SourceStatus) []SourceStatus {
