@@ -163,6 +163,16 @@ func TestOneBadUpstreamOfThreeLosesNothing(t *testing.T) {
 	}
 }
 
+func TestThatNoUpstreamWasTriedIsSaidAlsoAfterTheAttemptsEnd(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	c := chain(t, proxyTo("", `,"load_balancing":{"try_duration":"100ms","try_interval":"5ms"}`))
+	if out := c.Forward(ctx, try(sample(), 1, false)); !out.Unreached || !out.NoUpstream || out.Status != 0 {
+		t.Errorf("%+v", out)
+	}
+}
+
 // endless accepts connections, reads what comes, and answers nothing.
 func endless(t *testing.T) string {
 	t.Helper()
