@@ -3,6 +3,8 @@ package caddyfile
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
@@ -21,6 +23,7 @@ import (
 //			store memory
 //			retention <duration> [<size>]
 //			max_backlog <size>
+//			alert_backlog <percent>%|off [<age>|off]
 //			max_inflight <size>
 //		}
 //	}
@@ -34,7 +37,11 @@ func parseOption(d *caddyfile.Dispenser, existing any) (any, error) {
 	}
 	app := new(gateway.App)
 	err := dispense.Block(d, "webhooks", dispense.Fields{
-		"store":        store(&app.Store),
+		"store": store(&app.Store),
+		"alert_backlog": dispense.Args("<percent>%|off [<age>|off]", 1, 2, func(args []string) error {
+			app.AlertBacklog = new(gateway.AlertBacklogAt)
+			return alertBacklog(app.AlertBacklog, args)
+		}),
 		"max_backlog":  dispense.Size(&app.MaxBacklog),
 		"max_inflight": dispense.Size(&app.MaxInflight),
 		"retention": dispense.Args("<duration> [<size>]", 1, 2, func(args []string) error {
@@ -52,6 +59,25 @@ func parseOption(d *caddyfile.Dispenser, existing any) (any, error) {
 		return nil, fmt.Errorf("writing the app as JSON: %w", err)
 	}
 	return httpcaddyfile.App{Name: "webhooks", Value: raw}, nil
+}
+
+// alertBacklog reads when a backlog counts as high: 80% 1h.
+func alertBacklog(to *gateway.AlertBacklogAt, args []string) error {
+	if to.PercentOff = args[0] == "off"; !to.PercentOff {
+		digits, ok := strings.CutSuffix(args[0], "%")
+		n, err := strconv.Atoi(digits)
+		if !ok || err != nil || n < 1 || n > 100 {
+			return fmt.Errorf("%q is no part of max_backlog such as 80%%", args[0])
+		}
+		to.Percent = n
+	}
+	if len(args) == 1 {
+		return nil
+	}
+	if to.AgeOff = args[1] == "off"; to.AgeOff {
+		return nil
+	}
+	return dispense.ParseDuration(args[1], &to.Age)
 }
 
 func store(to **gateway.Store) dispense.Field {

@@ -22,6 +22,9 @@ const (
 	DefaultRetention   = caddy.Duration(7 * 24 * time.Hour)
 	DefaultMaxBacklog  = 10 << 30
 	DefaultMaxInflight = 64 << 20
+	// DefaultAlertPercent and DefaultAlertAge are those of alert_backlog.
+	DefaultAlertPercent = 80
+	DefaultAlertAge     = caddy.Duration(time.Hour)
 )
 
 // The kinds of stores.
@@ -61,7 +64,36 @@ func (a *App) setDefaults() {
 	if a.MaxInflight == 0 {
 		a.MaxInflight = DefaultMaxInflight
 	}
+	if a.AlertBacklog == nil {
+		a.AlertBacklog = new(AlertBacklogAt)
+	}
+	a.AlertBacklog.setDefaults()
 }
+
+func (b *AlertBacklogAt) setDefaults() {
+	if b.Percent == 0 && !b.PercentOff {
+		b.Percent = DefaultAlertPercent
+	}
+	if b.Age == 0 && !b.AgeOff {
+		b.Age = DefaultAlertAge
+	}
+}
+
+func (b *AlertBacklogAt) validate() error {
+	switch {
+	case b.PercentOff && b.Percent != 0, b.AgeOff && b.Age != 0:
+		return errors.New("alert_backlog: a limit is set and off at once")
+	case b.Percent < 0 || b.Percent > 100:
+		return fmt.Errorf("alert_backlog: %d %% is no part of max_backlog; it must be 1 to 100", b.Percent)
+	case b.Age < 0:
+		return fmt.Errorf("alert_backlog: age is negative: %d", b.Age)
+	}
+	return nil
+}
+
+// alertPercent and alertAge are the limits of alert_backlog; 0 for none.
+func (a *App) alertPercent() int       { return a.AlertBacklog.Percent }
+func (a *App) alertAge() time.Duration { return time.Duration(a.AlertBacklog.Age) }
 
 // Provision takes a reference to the gateway of this directory. It opens
 // nothing: `caddy validate` provisions too, beside a running Caddy.
@@ -90,7 +122,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 			return fmt.Errorf("registering metrics: %w", err)
 		}
 	}
-	return nil
+	return a.listen(ctx)
 }
 
 // Validate refuses what cannot work.
@@ -109,7 +141,7 @@ func (a *App) Validate() error {
 			return fmt.Errorf("%s is negative: %d", name, value)
 		}
 	}
-	return nil
+	return a.AlertBacklog.validate()
 }
 
 // ErrClash is returned when two different sources have one name.

@@ -23,11 +23,31 @@ type App struct {
 	// events are answered 503. One source may use half of it. Default: 10 GiB.
 	MaxBacklog int64 `json:"max_backlog,omitempty"`
 
+	// AlertBacklog says when the event webhooks_backlog_high is emitted.
+	AlertBacklog *AlertBacklogAt `json:"alert_backlog,omitempty"`
+
 	// MaxInflight is how many bytes of bodies may be read at once; beyond it a
 	// request waits for up to 5 s, and is then answered 503. Default: 64 MiB.
 	MaxInflight int64 `json:"max_inflight,omitempty"`
 
 	runtime
+}
+
+// AlertBacklogAt says how much may wait, and for how long, until Caddy's events
+// app is told.
+type AlertBacklogAt struct {
+	// Percent is how much of max_backlog, or of one source's share of it, is too
+	// much. Default: 80.
+	Percent int `json:"percent,omitempty"`
+
+	// PercentOff has nobody told of how much waits.
+	PercentOff bool `json:"percent_off,omitempty"`
+
+	// Age is for how long an event may wait for one destination. Default: 1h.
+	Age caddy.Duration `json:"age,omitempty"`
+
+	// AgeOff has nobody told of how long something waits.
+	AgeOff bool `json:"age_off,omitempty"`
 }
 
 // Store says where events are kept.

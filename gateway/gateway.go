@@ -41,6 +41,8 @@ type Gateway struct {
 	budget  Budget
 	metrics *metrics
 	looks   looks
+	alerts  *alerts
+	sentry  *sentry
 	replies replies
 	live    atomic.Pointer[live]
 	// relay is where store and dispatcher log: they outlive a configuration,
@@ -73,7 +75,7 @@ type live struct {
 }
 
 func newGateway(key string) *Gateway {
-	g := &Gateway{key: key, relay: newRelay(), looks: newLooks(), counts: map[string]*Counts{}, meters: map[event.Destination]*meter{}}
+	g := &Gateway{key: key, relay: newRelay(), looks: newLooks(), alerts: newAlerts(), sentry: newSentry(), counts: map[string]*Counts{}, meters: map[event.Destination]*meter{}}
 	g.metrics = newMetrics(g)
 	return g
 }
@@ -129,6 +131,9 @@ func (g *Gateway) publish(a *App) error {
 	g.configure(l, a)
 	l.dispatcher.Start()
 	g.live.Store(l)
+	if before == nil {
+		g.alerts.start(g.watch)
+	}
 	warnOrphans(l.store.Stats(), before, a)
 	return nil
 }
@@ -263,6 +268,7 @@ func (g *Gateway) withdraw(a *App) {
 	}
 	newest := at == len(g.generations)-1
 	g.generations = slices.Delete(g.generations, at, at+1)
+	defer g.alerts.leave(a)
 	l := g.live.Load()
 	switch {
 	case l == nil:
@@ -270,6 +276,7 @@ func (g *Gateway) withdraw(a *App) {
 		ctx, cancel := context.WithTimeout(context.Background(), a.grace)
 		defer cancel()
 		l.dispatcher.Stop(ctx)
+		g.alerts.stop(ctx, slog.New(g.relay))
 	case newest:
 		before := g.generations[len(g.generations)-1]
 		g.configure(l, before)

@@ -20,7 +20,7 @@ type metrics struct {
 	sync, batch          prometheus.Histogram
 
 	accepted, duplicates, differs, unidentified, rejected, unavailable, answers *prometheus.Desc
-	deliveries, oldest, up, limit, backlog, free, size                          *prometheus.Desc
+	deliveries, oldest, up, state, dropped, limit, backlog, free, size          *prometheus.Desc
 }
 
 // latencies reach from a fast disk's sync to a backend's timeout.
@@ -62,6 +62,8 @@ func newMetrics(g *Gateway) *metrics {
 		deliveries:   desc("deliveries", "Deliveries, by state.", "source", "destination", "state"),
 		oldest:       desc("oldest_pending_seconds", "Age of the oldest pending event.", "source", "destination"),
 		up:           desc("destination_up", "1 while the destination is up, else 0.", "source", "destination"),
+		state:        desc("destination_state", "1 for the state that the destination has, else 0.", "source", "destination", "state"),
+		dropped:      desc("alerts_dropped_total", "Events for Caddy's events app that were dropped because its handlers were too slow."),
 		limit:        desc("concurrency_limit", "Attempts that may run at once.", "source", "destination"),
 		backlog:      desc("backlog_bytes", "Bodies of events that are pending or dead."),
 		free:         desc("store_free_bytes", "Space left on the store's file system."),
@@ -80,7 +82,7 @@ func (m *metrics) Describe(out chan<- *prometheus.Desc) {
 	}
 	for _, d := range []*prometheus.Desc{
 		m.accepted, m.duplicates, m.differs, m.unidentified, m.rejected, m.unavailable, m.answers,
-		m.deliveries, m.oldest, m.up, m.limit, m.backlog, m.free, m.size,
+		m.deliveries, m.oldest, m.up, m.state, m.dropped, m.limit, m.backlog, m.free, m.size,
 	} {
 		out <- d
 	}
@@ -94,6 +96,13 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 	m.collectSources(out)
 	m.collectDestinations(out)
 	m.collectStore(out)
+}
+
+func btof(v bool) float64 {
+	if v {
+		return 1
+	}
+	return 0
 }
 
 func gauge(out chan<- prometheus.Metric, d *prometheus.Desc, value float64, labels ...string) {
@@ -137,15 +146,15 @@ func (m *metrics) collectDestinations(out chan<- prometheus.Metric) {
 			for _, state := range event.States() {
 				gauge(out, m.deliveries, float64(d.Count[state]), s.Name, d.Name, state.String())
 			}
-			age, up := 0.0, 0.0
+			age, up := 0.0, btof(d.State == Up)
 			if !d.OldestPending.IsZero() {
 				age = max(now.Sub(d.OldestPending).Seconds(), 0)
 			}
-			if d.State == Up {
-				up = 1
-			}
 			gauge(out, m.oldest, age, s.Name, d.Name)
 			gauge(out, m.up, up, s.Name, d.Name)
+			for _, state := range destinationStates {
+				gauge(out, m.state, btof(d.State == state), s.Name, d.Name, state)
+			}
 			gauge(out, m.limit, float64(d.Limit), s.Name, d.Name)
 		}
 	}
@@ -156,6 +165,7 @@ func (m *metrics) collectStore(out chan<- prometheus.Metric) {
 	if l == nil {
 		return
 	}
+	out <- prometheus.MustNewConstMetric(m.dropped, prometheus.CounterValue, float64(m.gateway.alerts.dropped.Load()))
 	stats := l.store.Stats()
 	gauge(out, m.backlog, float64(stats.BacklogBytes))
 	if stats.FreeBytes >= 0 {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyevents"
 
 	"github.com/caddy-webhooks/caddy-webhooks/store/local"
 )
@@ -18,6 +19,8 @@ type runtime struct {
 	key     string
 	gateway *Gateway
 	grace   time.Duration
+	// events is Caddy's events app; nil without a whole Caddy.
+	events *caddyevents.App
 
 	mu      sync.Mutex
 	sources map[string]*Source

@@ -20,6 +20,8 @@ const (
 	Orphaned = "orphaned"
 )
 
+var destinationStates = []string{Up, Down, Paused, Orphaned}
+
 // downAfter is how many failures in a row make a destination count as down.
 const downAfter = 5
 
@@ -61,6 +63,11 @@ func (g *Gateway) Sources() []SourceStatus {
 	if l == nil {
 		return nil
 	}
+	return g.status(l, g.present(), l.store.Stats())
+}
+
+// status is Sources by a configuration, which may be nil.
+func (g *Gateway) status(l *live, app *App, stats store.Stats) []SourceStatus {
 	found := map[string]*SourceStatus{}
 	source := func(name string) *SourceStatus {
 		if found[name] == nil {
@@ -72,8 +79,8 @@ func (g *Gateway) Sources() []SourceStatus {
 	for _, s := range l.dispatcher.Stats() {
 		lanes[s.Destination] = s
 	}
-	app, stored := g.present(), map[event.Destination]bool{}
-	for _, d := range l.store.Stats().Destinations {
+	stored := map[event.Destination]bool{}
+	for _, d := range stats.Destinations {
 		stored[d.Destination] = true
 		if finished(d, app) {
 			continue

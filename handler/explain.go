@@ -3,6 +3,7 @@ package handler
 import (
 	"context"
 	"errors"
+	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -21,6 +22,7 @@ func (h *Handler) report(in *arrival, err error, share *budget) {
 	}
 	done, ok := h.source.Diagnose(h.now())
 	if !ok {
+		h.alert(err, reasonOf(err), "")
 		h.count(err)
 		h.logRefusal(in, err)
 		return
@@ -30,6 +32,7 @@ func (h *Handler) report(in *arrival, err error, share *budget) {
 	look := func() {
 		d := v.Explain(refusal)
 		done(d.Reason)
+		h.alert(err, d.Reason, d.Words)
 		if n, ok := h.say.allow(d.Reason, h.now(), time.Second); ok {
 			h.log.Warn("request refused", append(said, "reason", d.Reason, "why", d.Words, "more", n)...)
 		}
@@ -44,6 +47,14 @@ func (h *Handler) report(in *arrival, err error, share *budget) {
 		defer held.free()
 		look()
 	})
+}
+
+// alert tells Caddy's events app of a proof that failed. A method that is not
+// taken says nothing of a proof.
+func (h *Handler) alert(err error, reason, why string) {
+	if statusOf(err) == http.StatusUnauthorized {
+		h.source.Refused(reason, why, h.now())
+	}
 }
 
 // count counts a refusal by the reason that its error tells.
