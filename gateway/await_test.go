@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/caddy-webhooks/caddy-webhooks/event"
+	"github.com/caddy-webhooks/caddy-webhooks/internal/testkit"
 	"github.com/caddy-webhooks/caddy-webhooks/store"
 )
 
@@ -128,6 +129,7 @@ func TestSoManyAnswersAreWaitedForAndNoMore(t *testing.T) {
 	rs.mu.Lock()
 	rs.count--
 	rs.mu.Unlock()
+	testkit.Eventually(t, "a slot is free", func() bool { return s.Held() == "" })
 	_, reply := ask(t, s, claimOf("b"), store.Accepted)
 	if reply == nil {
 		t.Fatal("nobody is waited for though there is room")

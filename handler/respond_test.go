@@ -142,6 +142,12 @@ func (a *asked) isFallback(t *testing.T, w *httptest.ResponseRecorder, word stri
 	}
 }
 
+// idle waits until nothing holds the next event.
+func (a *asked) idle(t *testing.T) {
+	t.Helper()
+	testkit.Eventually(t, "a slot is free", func() bool { return a.source.Held() == "" })
+}
+
 func (a *asked) send(t *testing.T, id string) *httptest.ResponseRecorder {
 	t.Helper()
 	return serve(t, a.Handler, signed(t, id, "{}"))
@@ -467,6 +473,7 @@ func TestAnEventThatNobodyWantsGetsTheNormalAnswer(t *testing.T) {
 func TestAnEventWithoutAnIDIsAskedAboutEachTime(t *testing.T) {
 	a := asks(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hi") }, "", nil)
 	for range 2 {
+		a.idle(t)
 		r := signed(t, "", "{}")
 		r.Header.Del("X-GitHub-Delivery")
 		if w := serve(t, a.Handler, r); w.Body.String() != "hi" || w.Header().Get("Webhook-Status") != "accepted" {
@@ -570,6 +577,7 @@ func TestNoTypeIsGuessedAndNothingHasNoLength(t *testing.T) {
 	if v, named := w.Header()["Content-Type"]; w.Body.String() != "<html>" || !named || v != nil {
 		t.Errorf("got %q, its type is %q", w.Body, v)
 	}
+	a.idle(t)
 	w = a.send(t, "empty")
 	if _, named := w.Header()["Content-Length"]; w.Code != http.StatusNoContent || named {
 		t.Errorf("got %d %v", w.Code, w.Header())
@@ -639,8 +647,8 @@ func TestAnswersAreNeverMixedUp(t *testing.T) {
 
 func TestNobodyWaitsForASlot(t *testing.T) {
 	answer, began, release := holding()
-	a := asks(t, answer, `,"concurrency":2`, nil)
-	const events, slots = 12, 2
+	a := asks(t, answer, `,"concurrency":1`, nil)
+	const events, slots = 12, 1
 	answers := make(chan *httptest.ResponseRecorder)
 	for i := range events {
 		r := signed(t, fmt.Sprint(i), "{}")
