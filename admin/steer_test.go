@@ -45,7 +45,7 @@ func lease(t *testing.T, s store.Store) store.Lease {
 func settle(t *testing.T, s store.Store, l store.Lease, state event.State, a event.Attempt) {
 	t.Helper()
 	a.Destination, a.Number, a.At = l.Destination.Name, l.Attempt, time.Now()
-	if err := s.Settle(l, store.Settlement{Attempt: a, State: state, Next: time.Now().Add(time.Hour), Since: a.At}); err != nil {
+	if err := s.Settle(l, store.Settlement{Attempt: a, State: state, Next: time.Now().Add(time.Hour)}); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -126,14 +126,20 @@ type Delivery struct {
 	Source string
 	State  State
 	// Attempts counts the attempts that began since the event was accepted,
-	// revived or replayed.
-	Attempts int
+	// revived or replayed; Excused counts those of them that spend nothing of the
+	// retry budget, because the destination was down.
+	Attempts, Excused int
 	// InFlight tells whether an attempt is running, or waits at a worker.
 	InFlight bool
 	// Next is when a pending delivery is due again; zero for other states.
 	Next time.Time
-	// Since is when the retry budget began: the first attempt. Zero before it.
-	Since time.Time
+	// Asked tells that the backend asked for Next itself, so that it is not sent
+	// earlier.
+	Asked bool
+	// Spent is how much of the time for retries is used up once Next has come:
+	// attempts and the waits between them. It stands still while the delivery is
+	// held, whatever the clock does.
+	Spent time.Duration
 	// DeliveredAt is when the backend first answered 2xx; kept over replays.
 	DeliveredAt time.Time
 	// Replay marks a delivery that an operator sent again.

@@ -23,6 +23,8 @@ var (
 var (
 	// ErrStale is returned when a lease is no longer held.
 	ErrStale = errors.New("lease is stale")
+	// ErrPaused is returned when an operator has paused the destination.
+	ErrPaused = errors.New("destination is paused")
 	// ErrUnknown is returned when there is no such event or destination.
 	ErrUnknown = errors.New("no such event")
 	// ErrInFlight is returned when an attempt is running and the action has to wait for it.

@@ -17,7 +17,8 @@ func Settle(d *event.Delivery, s Settlement) bool {
 		return false
 	}
 	d.Attempts = max(d.Attempts, s.Attempt.Number)
-	d.Since, d.Next = s.Since, time.Time{}
+	d.Spent, d.Next, d.Asked = s.Spent, time.Time{}, false
+	d.Excused = min(max(d.Excused+s.Excuse, 0), d.Attempts)
 	discarding := d.Discarding
 	d.Discarding = false
 	switch {
@@ -31,7 +32,7 @@ func Settle(d *event.Delivery, s Settlement) bool {
 	case s.State == event.Dead:
 		d.State = event.Dead
 	default:
-		d.Next = s.Next
+		d.Next, d.Asked = s.Next, s.Asked
 	}
 	return true
 }
@@ -43,7 +44,7 @@ func Lost(d *event.Delivery, now time.Time) {
 	if d.State != event.Pending {
 		return
 	}
-	d.Next = now
+	d.Next, d.Asked = now, false
 	if d.Discarding {
 		d.State, d.Discarding, d.Next = event.Discarded, false, time.Time{}
 	}
@@ -109,5 +110,6 @@ func MoveDelivery(from *event.Delivery, to string, now time.Time) (event.Deliver
 
 // again makes a delivery pending with a fresh budget, due now.
 func again(d *event.Delivery, now time.Time) {
-	d.State, d.Attempts, d.Next, d.Since, d.Discarding = event.Pending, 0, now, time.Time{}, false
+	d.State, d.Attempts, d.Excused, d.Spent = event.Pending, 0, 0, 0
+	d.Next, d.Asked, d.Discarding = now, false, false
 }

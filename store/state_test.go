@@ -11,7 +11,8 @@ import (
 )
 
 var (
-	began  = time.Unix(1_000, 0) // when the retry budget began, before anything here happens
+	began  = time.Unix(1_000, 0) // before anything here happens
+	spent  = time.Hour           // of the retry budget
 	now    = time.Unix(2_000, 0)
 	later  = time.Unix(3_000, 0)
 	before = time.Unix(900, 0) // when a delivery that was delivered once was so
@@ -19,12 +20,12 @@ var (
 
 // columns are the states of the table, as deliveries that have been tried three times.
 var columns = map[string]event.Delivery{
-	"waiting":    {Destination: "a", State: event.Pending, Attempts: 3, Next: later, Since: began},
-	"in flight":  {Destination: "a", State: event.Pending, Attempts: 3, Next: began, Since: began, InFlight: true},
-	"discarding": {Destination: "a", State: event.Pending, Attempts: 3, Next: began, Since: began, InFlight: true, Discarding: true},
-	"delivered":  {Destination: "a", State: event.Delivered, Attempts: 3, Since: began, DeliveredAt: before},
-	"dead":       {Destination: "a", State: event.Dead, Attempts: 3, Since: began},
-	"discarded":  {Destination: "a", State: event.Discarded, Attempts: 3, Since: began},
+	"waiting":    {Destination: "a", State: event.Pending, Attempts: 3, Next: later, Spent: spent},
+	"in flight":  {Destination: "a", State: event.Pending, Attempts: 3, Next: began, Spent: spent, InFlight: true},
+	"discarding": {Destination: "a", State: event.Pending, Attempts: 3, Next: began, Spent: spent, InFlight: true, Discarding: true},
+	"delivered":  {Destination: "a", State: event.Delivered, Attempts: 3, Spent: spent, DeliveredAt: before},
+	"dead":       {Destination: "a", State: event.Dead, Attempts: 3, Spent: spent},
+	"discarded":  {Destination: "a", State: event.Discarded, Attempts: 3, Spent: spent},
 	"filtered":   {Destination: "a", State: event.Filtered},
 }
 
@@ -53,7 +54,7 @@ func (c cell) want(d event.Delivery) event.Delivery {
 		d.DeliveredAt = c.deliveredAt
 	}
 	if c.fresh {
-		d.Attempts, d.Since, d.Next = 0, time.Time{}, now
+		d.Attempts, d.Spent, d.Next = 0, 0, now
 	}
 	d.Replay = d.Replay || c.replay
 	return d
@@ -63,7 +64,7 @@ func outcome(state event.State) func(*event.Delivery) (bool, error) {
 	return func(d *event.Delivery) (bool, error) {
 		return store.Settle(d, store.Settlement{
 			Attempt: event.Attempt{Destination: "a", Number: 4, At: now, Duration: time.Second},
-			State:   state, Next: later, Since: began,
+			State:   state, Next: later, Spent: spent,
 		}), nil
 	}
 }
@@ -191,7 +192,7 @@ func TestAReplayThatFailsForGoodStillKnowsWhenItWasDelivered(t *testing.T) {
 	if err := store.ReplayDelivery(&d, false, false, now); err != nil {
 		t.Fatal(err)
 	}
-	store.Settle(&d, store.Settlement{Attempt: event.Attempt{Number: 1, At: later}, State: event.Dead, Since: later})
+	store.Settle(&d, store.Settlement{Attempt: event.Attempt{Number: 1, At: later}, State: event.Dead})
 	if d.State != event.Dead || !d.DeliveredAt.Equal(before) || d.Attempts != 1 {
 		t.Errorf("%+v, want dead after one attempt and delivered at %v", d, before)
 	}
@@ -203,7 +204,7 @@ func TestASecondDeliveryDoesNotMoveTheTimeOfTheFirst(t *testing.T) {
 	if err := store.ReplayDelivery(&d, false, false, now); err != nil {
 		t.Fatal(err)
 	}
-	store.Settle(&d, store.Settlement{Attempt: event.Attempt{Number: 1, At: later}, State: event.Delivered, Since: later})
+	store.Settle(&d, store.Settlement{Attempt: event.Attempt{Number: 1, At: later}, State: event.Delivered})
 	if d.State != event.Delivered || !d.DeliveredAt.Equal(before) {
 		t.Errorf("%+v, want delivered at %v", d, before)
 	}

@@ -97,7 +97,8 @@ type Owed struct {
 	Lease bool
 	// Order is the hash of what the destination orders by; 0 for none. Deliveries
 	// of one destination with the same Order go one at a time, as they were
-	// accepted.
+	// accepted; one that comes again (revived, replayed or moved) goes behind all
+	// others, and one that is pending and replayed keeps its place.
 	Order uint64
 }
 
@@ -155,6 +156,8 @@ type Queue interface {
 	Lease(ctx context.Context, d event.Destination, r LeaseRequest) ([]Lease, time.Time, error)
 	// Begin notes that the attempt starts, so that after a crash an event that
 	// killed the process does not come first again. It does not wait for the disk.
+	// ErrStale if the lease is no longer held; ErrPaused if the destination was
+	// paused since it was given: Release it.
 	Begin(l Lease) error
 	// Extend gives the lease more time. ErrStale if it is no longer held.
 	Extend(l Lease, until time.Time) error
@@ -162,7 +165,9 @@ type Queue interface {
 	Release(l Lease) error
 	// Settle records an attempt and what follows from it. It does not wait for
 	// the disk: the outcome is durable at most a second later, and an outcome
-	// that was not durable before a crash leads to one more attempt.
+	// that was not durable before a crash leads to one more attempt. Where
+	// another delivery waits for this one's turn to end ([Owed.Order]), that one
+	// is due only once the outcome is durable, and that is at once.
 	// ErrStale if the lease is no longer held; then nothing is recorded.
 	Settle(l Lease, s Settlement) error
 	// Wake registers the one function that is told, from any goroutine and
@@ -177,6 +182,11 @@ type LeaseRequest struct {
 	Until    time.Time
 	Max      int
 	MaxBytes int
+	// Early also hands out what is due later, unless the backend itself asked for
+	// that, and Skip passes one event over as long as another waits: for looking
+	// whether a destination that is down has come back. Max is then 1.
+	Early bool
+	Skip  uint64
 }
 
 // Lease is the right to deliver one event to one destination, once.
@@ -187,8 +197,9 @@ type Lease struct {
 	Destination event.Destination
 	// Attempt is the number that this attempt has, from 1.
 	Attempt int
-	// Since is when the retry budget began; zero before the first attempt.
-	Since time.Time
+	// Spent and Excused are the delivery's.
+	Spent   time.Duration
+	Excused int
 	// Replay tells that an operator sends it again.
 	Replay bool
 	// Fresh tells that no attempt was made yet since acceptance.
@@ -205,9 +216,13 @@ type Settlement struct {
 	State event.State
 	// Next is when a pending delivery is due again.
 	Next time.Time
-	// Since is when the retry budget began, moved on by the time for which it
-	// stood still.
-	Since time.Time
+	// Asked tells that the backend asked for Next itself.
+	Asked bool
+	// Spent is how much of the time for retries is used up when Next comes.
+	Spent time.Duration
+	// Excuse is added to the delivery's Excused: 1 for an attempt that spends
+	// nothing, less than 0 for those of which it turned out that they do.
+	Excuse int
 }
 
 // Action is what an operator does to a delivery.

@@ -170,7 +170,7 @@ func (s *Store) owes(ctx context.Context, a store.Admission) ([]owed, error) {
 		if err != nil {
 			return nil, err
 		}
-		owes[i] = owed{dest: d.number, filtered: o.Filtered}
+		owes[i] = owed{dest: d.number, filtered: o.Filtered, order: o.Order}
 	}
 	return owes, nil
 }
@@ -293,7 +293,7 @@ func (w *admission) stored(st journal.Stamp) (wake []event.Destination, err erro
 			continue
 		}
 		w.receipt.Result = store.Accepted
-		if w.a.Owed[i].Lease && !w.abandoned && !s.dest(d.dest).paused {
+		if w.a.Owed[i].Lease && !w.abandoned && !s.dest(d.dest).paused && s.join(e.Seq, d) {
 			w.receipt.Leases = append(w.receipt.Leases, s.lease(e, d, time.Time{}))
 			continue
 		}

@@ -121,6 +121,7 @@ func (s *Store) perform(ctx context.Context, a *action) (done store.Done, refuse
 		encode: func(w *writer, _ journal.Stamp) {
 			s.mu.Lock()
 			s.inFlightNow(a)
+			s.queueAgain(a)
 			s.mu.Unlock()
 			a.append(w)
 		},

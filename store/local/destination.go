@@ -16,9 +16,12 @@ import (
 // the journal at first sight and never reused.
 type destination struct {
 	event.Destination
-	number   uint64
-	paused   bool
-	due      dueHeap
+	number uint64
+	paused bool
+	due    dueHeap
+	// turns has the pending deliveries that go one at a time for each key. Of
+	// these the first alone stands in due.
+	turns    store.Turns
 	counts   [len(stateSlots)]int64
 	inFlight int64
 	// pending counts the pending deliveries in each block that has any; oldest

@@ -101,6 +101,9 @@ func (s *Store) foldAccept(st journal.Stamp, a *accept, e *event.Event) (*row, e
 	for i, o := range a.owed {
 		d := &v.deliveries[i]
 		d.dest, d.State, d.Next = o.dest, event.Pending, e.Received
+		if d.order = o.order; d.order != 0 {
+			d.place = a.seq
+		}
 		if o.filtered {
 			d.State, d.Next = event.Filtered, time.Time{}
 		}
@@ -132,6 +135,7 @@ func (s *Store) change(st journal.Stamp, seq uint64, f func(*row)) error {
 	s.account(seq, r, -1)
 	f(r)
 	s.account(seq, r, 1)
+	s.goOn(seq, r)
 	s.pages.touch(p, st.LSN)
 	return nil
 }
@@ -164,14 +168,16 @@ func (v *settleRecord) append(w *writer) {
 	w.time(v.at)
 	w.byte(byte(v.State))
 	w.time(v.Next)
-	w.time(v.Since)
+	w.uint(uint64(v.Spent))
+	w.bool(v.Asked)
+	w.int(int64(v.Excuse))
 	w.b = v.Attempt.AppendBinary(w.b)
 }
 
 func (r *reader) settle() (settleRecord, error) {
 	v := settleRecord{seq: r.uint(), dest: r.uint(), at: r.time()}
 	v.State = event.State(r.byte())
-	v.Next, v.Since = r.time(), r.time()
+	v.Next, v.Spent, v.Asked, v.Excuse = r.time(), time.Duration(r.uint()), r.bool(), int(r.int())
 	if r.bad {
 		return v, errWire
 	}
@@ -207,6 +213,9 @@ type action struct {
 	who     string
 	to      uint64 // kindMove
 	targets []target
+	// place is the one that an ordered delivery gets which comes again; 0: it
+	// keeps its own.
+	place uint64
 }
 
 func (a *action) append(w *writer) {
@@ -216,10 +225,11 @@ func (a *action) append(w *writer) {
 	w.string(a.who)
 	w.uint(a.to)
 	w.targets(a.targets)
+	w.uint(a.place)
 }
 
 func foldActionBytes(s *Store, st journal.Stamp, r *reader) error {
-	a := action{kind: r.kind, seq: r.uint(), at: r.time(), who: r.string(), to: r.uint(), targets: r.targets()}
+	a := action{kind: r.kind, seq: r.uint(), at: r.time(), who: r.string(), to: r.uint(), targets: r.targets(), place: r.uint()}
 	if r.bad {
 		return errWire
 	}
@@ -230,6 +240,7 @@ func foldActionBytes(s *Store, st journal.Stamp, r *reader) error {
 // foldAction applies an action; it tells what changed, and the first reason
 // for which something did not.
 func (s *Store) foldAction(st journal.Stamp, a *action) (done store.Done, refused, err error) {
+	s.goOnFrom(a.place + 1)
 	err = s.change(st, a.seq, func(r *row) {
 		for _, t := range a.targets {
 			d := r.delivery(t.dest)
@@ -273,6 +284,9 @@ func (s *Store) act(r *row, d *delivery, a *action, t target) (changed, deferred
 	}
 	if changed && d.State == event.Pending {
 		d.marks = 0
+		if before != event.Pending && a.place != 0 && d.order != 0 {
+			d.place = a.place
+		}
 	}
 	return changed, deferred, err
 }
@@ -286,7 +300,7 @@ func (s *Store) move(r *row, d *delivery, a *action) (bool, error) {
 		return false, err
 	}
 	d.settledAt = a.at
-	r.deliveries = append(r.deliveries, delivery{dest: a.to, Delivery: moved})
+	r.deliveries = append(r.deliveries, delivery{dest: a.to, order: d.order, place: a.place, Delivery: moved})
 	return true, nil
 }
 

@@ -26,6 +26,8 @@ type guard struct {
 	wall      time.Time
 	elapsed   time.Duration
 	holdUntil time.Duration // on the monotonic clock
+	// jumped is by how much the wall clock has jumped since taken was called.
+	jumped time.Duration
 }
 
 func newGuard(now func() time.Time, mono func() time.Duration) guard {
@@ -44,6 +46,17 @@ func (g *guard) check() time.Duration {
 		return 0
 	}
 	g.holdUntil = elapsed + holdFor
+	g.jumped += by
+	return by
+}
+
+// taken gives the jumps since it was last called, for whoever makes them good.
+func (g *guard) taken() time.Duration {
+	g.check()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	by := g.jumped
+	g.jumped = 0
 	return by
 }
 

@@ -85,7 +85,7 @@ func settle(t testing.TB, s store.Store, l store.Lease, state event.State) {
 	t.Helper()
 	err := s.Settle(l, store.Settlement{
 		Attempt: event.Attempt{Destination: l.Destination.Name, Number: l.Attempt, At: time.Now(), Status: 200},
-		State:   state, Since: time.Now(), Next: time.Now(),
+		State:   state, Next: time.Now(),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -242,7 +242,7 @@ func (m *model) settleOne() {
 	m.note("settle %s %v", l.Event.ProviderID, state)
 	err := m.s.Settle(l, store.Settlement{
 		Attempt: event.Attempt{Destination: "default", Number: l.Attempt, At: time.Now()},
-		State:   state, Next: time.Now(), Since: time.Now(),
+		State:   state, Next: time.Now(),
 	})
 	if err != nil {
 		m.fail("settling %s: %v", l.Event.ProviderID, err)

@@ -54,25 +54,71 @@ func (s *Store) Lease(ctx context.Context, name event.Destination, r store.Lease
 
 // take leases the deliveries that are due, and tells where their content lies.
 func (s *Store) take(d *destination, r store.LeaseRequest) (leases []store.Lease, places []journal.Position, err error) {
-	bytes := 0
-	for !d.paused && len(d.due) > 0 && len(leases) < r.Max && (bytes < r.MaxBytes || len(leases) == 0) {
-		top := d.due[0]
-		if top.due > r.Now.UnixNano() {
-			break
-		}
-		row, _, err := s.pages.row(top.seq)
-		if err != nil {
+	if d.paused {
+		return nil, nil, nil
+	}
+	next := s.firstDue
+	if r.Early {
+		next = s.firstEarly
+	}
+	for bytes := 0; len(leases) < r.Max && (bytes < r.MaxBytes || len(leases) == 0); {
+		seq, row, v, err := next(d, r)
+		if err != nil || v == nil {
 			return leases, places, err
 		}
-		d.due.pop()
-		if v := s.waiting(d, row, top); v != nil {
-			e := &event.Event{ID: row.id, Seq: top.seq, Source: row.source}
-			l := s.lease(e, v, r.Until)
-			leases, places = append(leases, l), append(places, row.pos)
-			bytes += int(row.size)
-		}
+		l := s.lease(&event.Event{ID: row.id, Seq: seq, Source: row.source}, v, r.Until)
+		leases, places = append(leases, l), append(places, row.pos)
+		bytes += int(row.size)
 	}
 	return leases, places, nil
+}
+
+// firstDue takes the delivery off the queue that is due first; nil if none is
+// due now.
+func (s *Store) firstDue(d *destination, r store.LeaseRequest) (uint64, *row, *delivery, error) {
+	for len(d.due) > 0 && d.due[0].due <= r.Now.UnixNano() {
+		row, _, err := s.pages.row(d.due[0].seq)
+		if err != nil {
+			return 0, nil, nil, err
+		}
+		top := d.due.pop()
+		if v := s.waiting(d, row, top); v != nil {
+			return top.seq, row, v, nil
+		}
+	}
+	return 0, nil, nil, nil
+}
+
+// earlyLooks is how many waiting deliveries are looked at for one to send early.
+const earlyLooks = 64
+
+// firstEarly takes the delivery off the queue that is due first, now or later,
+// but none that the backend itself has put off, and one to skip only if there is
+// no other.
+func (s *Store) firstEarly(d *destination, r store.LeaseRequest) (seq uint64, found *row, v *delivery, err error) {
+	var passed []dueEntry
+	for len(d.due) > 0 && len(passed) < earlyLooks && (v == nil || seq == r.Skip) {
+		row, _, err := s.pages.row(d.due[0].seq)
+		if err != nil {
+			return 0, nil, nil, err
+		}
+		top := d.due.pop()
+		w := s.waiting(d, row, top)
+		if w == nil {
+			continue
+		}
+		passed = append(passed, top)
+		if w.Asked && top.due > r.Now.UnixNano() {
+			continue
+		}
+		seq, found, v = top.seq, row, w
+	}
+	for _, e := range passed {
+		if v == nil || e.seq != seq {
+			d.due.push(e)
+		}
+	}
+	return seq, found, v, nil
 }
 
 // waiting gives the delivery that an entry of the heap stands for; nil if the
@@ -85,7 +131,7 @@ func (s *Store) waiting(d *destination, r *row, top dueEntry) *delivery {
 	if v == nil || v.State != event.Pending || v.Discarding || v.Next.UnixNano() != top.due {
 		return nil
 	}
-	if _, leased := s.leases[leaseKey{top.seq, d.number}]; leased {
+	if _, leased := s.leases[leaseKey{top.seq, d.number}]; leased || !s.isTurn(top.seq, v) {
 		return nil
 	}
 	return v
@@ -99,7 +145,7 @@ func (s *Store) lease(e *event.Event, d *delivery, until time.Time) store.Lease 
 	dest.inFlight++
 	return store.Lease{
 		Token: s.token, Event: e, Destination: dest.Destination, Attempt: d.Attempts + d.marks + 1,
-		Since: d.Since, Replay: d.Replay, Fresh: len(d.attempts) == 0 && d.marks == 0, Unfinished: d.marks,
+		Spent: d.Spent, Excused: d.Excused, Replay: d.Replay, Fresh: len(d.attempts) == 0 && d.marks == 0, Unfinished: d.marks,
 	}
 }
 
@@ -119,7 +165,7 @@ func (s *Store) load(ctx context.Context, leases []store.Lease, places []journal
 		now := s.o.Now()
 		_ = s.Settle(l, store.Settlement{ // only closing can refuse it, and then it comes back anyway
 			Attempt: event.Attempt{Destination: l.Destination.Name, Number: l.Attempt, At: now, Error: err.Error()},
-			State:   event.Pending, Next: now.Add(unreadableWait), Since: l.Since,
+			State:   event.Pending, Next: now.Add(unreadableWait), Spent: l.Spent,
 		})
 	}
 	return ready
@@ -205,7 +251,7 @@ func (s *Store) giveBack(k leaseKey, l *lease) bool {
 func (s *Store) lose(lost []leaseKey) {
 	at := s.o.Now()
 	for _, k := range lost {
-		err := s.append(event.Attempt{}, func(w *writer, _ journal.Stamp) {
+		err := s.append(event.Attempt{}, false, func(w *writer, _ journal.Stamp) {
 			w.byte(kindLost)
 			w.uint(k.seq)
 			w.uint(k.dest)
@@ -243,14 +289,18 @@ func (s *Store) find(l store.Lease) (leaseKey, *lease, error) {
 func (s *Store) Begin(l store.Lease) error {
 	s.mu.Lock()
 	k, held, err := s.find(l)
-	if err == nil {
+	switch {
+	case err != nil:
+	case s.dest(k.dest).paused:
+		err = fmt.Errorf("%s: %w", l.Destination, store.ErrPaused)
+	default:
 		held.begun = true
 	}
 	s.mu.Unlock()
 	if err != nil {
 		return err
 	}
-	return s.append(event.Attempt{}, func(w *writer, _ journal.Stamp) {
+	return s.append(event.Attempt{}, false, func(w *writer, _ journal.Stamp) {
 		w.byte(kindBegin)
 		w.uint(k.seq)
 		w.uint(k.dest)
@@ -301,10 +351,10 @@ func (s *Store) Settle(l store.Lease, v store.Settlement) error {
 		return err
 	}
 	held.settling = true
-	at := s.o.Now()
+	at, awaited := s.o.Now(), v.State != event.Pending && s.awaited(k)
 	s.mu.Unlock()
 	rec := settleRecord{seq: k.seq, dest: k.dest, at: at, Settlement: v}
-	return s.append(v.Attempt, func(w *writer, _ journal.Stamp) { rec.append(w) },
+	return s.append(v.Attempt, awaited, func(w *writer, _ journal.Stamp) { rec.append(w) },
 		func(st journal.Stamp) error {
 			err := s.foldSettle(st, &rec)
 			s.reached(st)
@@ -315,9 +365,9 @@ func (s *Store) Settle(l store.Lease, v store.Settlement) error {
 		})
 }
 
-// schedule puts a pending delivery into its queue.
+// schedule puts a pending delivery into its queue, once it is its turn.
 func (s *Store) schedule(seq uint64, d *delivery) {
-	if s.recovering || d.State != event.Pending || d.Discarding {
+	if s.recovering || d.State != event.Pending || d.Discarding || !s.join(seq, d) {
 		return
 	}
 	s.dest(d.dest).due.push(dueEntry{due: d.Next.UnixNano(), seq: seq})

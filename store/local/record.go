@@ -45,7 +45,15 @@ const (
 type owed struct {
 	dest     uint64
 	filtered bool
+	// order is the hash of what the destination orders by; 0 for none.
+	order uint64
 }
+
+// The bits that tell of an owed destination.
+const (
+	owedFiltered = 1 << iota
+	owedOrdered
+)
 
 // accept is the head of an accept record; the stored event follows it.
 type accept struct {
@@ -68,13 +76,37 @@ func (a *accept) append(w *writer) {
 	w.claim(a.claim)
 	w.uint(uint64(len(a.owed)))
 	for _, o := range a.owed {
-		w.uint(o.dest)
-		w.bool(o.filtered)
+		o.append(w)
 	}
 }
 
+func (o owed) append(w *writer) {
+	var flags byte
+	if o.filtered {
+		flags |= owedFiltered
+	}
+	if o.order != 0 {
+		flags |= owedOrdered
+	}
+	w.uint(o.dest)
+	w.byte(flags)
+	if o.order != 0 {
+		w.fixed64(o.order)
+	}
+}
+
+func (r *reader) owed() owed {
+	o := owed{dest: r.uint()}
+	flags := r.byte()
+	o.filtered = flags&owedFiltered != 0
+	if flags&owedOrdered != 0 {
+		o.order = r.fixed64()
+	}
+	return o
+}
+
 // acceptHeadSize is an upper bound of the head's bytes.
-func acceptHeadSize(owed int) int { return 96 + owed*12 }
+func acceptHeadSize(owed int) int { return 96 + owed*20 }
 
 func (r *reader) accept() accept {
 	a := accept{seq: r.uint()}
@@ -82,7 +114,7 @@ func (r *reader) accept() accept {
 	a.claim = r.claim(a.seq)
 	a.owed = make([]owed, r.count())
 	for i := range a.owed {
-		a.owed[i] = owed{dest: r.uint(), filtered: r.bool()}
+		a.owed[i] = r.owed()
 	}
 	return a
 }

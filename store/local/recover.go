@@ -36,6 +36,9 @@ func (s *Store) recover() error {
 	if err := s.queuePending(); err != nil {
 		return err
 	}
+	if err := s.unstall(); err != nil {
+		return err
+	}
 	s.space.refresh()
 	if by := s.clock.restarted(s.journalTime); by != 0 {
 		s.o.Logger.Warn("the clock differs much from when the store was last written; no claim expires for an hour", "by", by)
@@ -182,16 +185,10 @@ func (s *Store) replay(st journal.Stamp, payload []byte) error {
 func (s *Store) queuePending() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	seen := map[uint64]bool{}
-	for _, d := range s.dests {
-		for block := range d.pending {
-			if seen[block] {
-				continue
-			}
-			seen[block] = true
-			if err := s.queueBlock(block); err != nil {
-				return err
-			}
+	// In order of acceptance, so that lines of turns only grow at their ends.
+	for _, block := range s.waitingBlocks() {
+		if err := s.queueBlock(block); err != nil {
+			return err
 		}
 	}
 	s.afterwards = nil

@@ -63,8 +63,9 @@ func (s *Store) complain(what string, err error) {
 }
 
 func (s *Store) watchClock() {
-	if by := s.clock.check(); by != 0 {
-		s.o.Logger.Warn("the clock has jumped; no claim expires for an hour", "by", by)
+	if by := s.clock.taken(); by != 0 {
+		s.o.Logger.Warn("the clock has jumped; what waits keeps its wait, and no claim expires for an hour", "by", by)
+		s.complain("shifting what waits after a jump of the clock", s.shift(s.ctx, by))
 	}
 }
 

@@ -103,7 +103,7 @@ func (r *room) settleAll(state func(id string) event.State) {
 	for _, l := range leases {
 		err := r.Settle(l, store.Settlement{
 			Attempt: event.Attempt{Destination: "default", Number: l.Attempt, At: r.now(), Status: 500, Error: "attempt of " + l.Event.ProviderID},
-			State:   state(l.Event.ProviderID), Next: r.now().Add(time.Hour), Since: r.now(),
+			State:   state(l.Event.ProviderID), Next: r.now().Add(time.Hour),
 		})
 		if err != nil {
 			r.t.Fatal(err)

@@ -27,6 +27,9 @@ type row struct {
 // delivery is an event's state for one destination.
 type delivery struct {
 	dest uint64
+	// order is the hash of what the destination orders by, and place this
+	// delivery's place among those of the same; 0 for none.
+	order, place uint64
 	event.Delivery
 	// marks counts attempts that began and have no outcome yet.
 	marks int
@@ -87,6 +90,8 @@ const (
 const (
 	deliveryReplay = 1 << iota
 	deliveryDiscarding
+	deliveryAsked
+	deliveryOrdered
 )
 
 func (r *row) append(w *writer) {
@@ -109,7 +114,7 @@ func (r *row) append(w *writer) {
 	}
 }
 
-func (d *delivery) append(w *writer) {
+func (d *delivery) flags() byte {
 	var flags byte
 	if d.Replay {
 		flags |= deliveryReplay
@@ -117,12 +122,27 @@ func (d *delivery) append(w *writer) {
 	if d.Discarding {
 		flags |= deliveryDiscarding
 	}
+	if d.Asked {
+		flags |= deliveryAsked
+	}
+	if d.order != 0 {
+		flags |= deliveryOrdered
+	}
+	return flags
+}
+
+func (d *delivery) append(w *writer) {
 	w.uint(d.dest)
 	w.byte(byte(d.State))
-	w.byte(flags)
+	w.byte(d.flags())
+	if d.order != 0 {
+		w.fixed64(d.order)
+		w.uint(d.place)
+	}
 	w.uint(uint64(d.Attempts))
+	w.uint(uint64(d.Excused))
 	w.time(d.Next)
-	w.time(d.Since)
+	w.uint(uint64(d.Spent))
 	w.time(d.DeliveredAt)
 	w.time(d.settledAt)
 	w.uint(uint64(d.marks))
@@ -156,9 +176,13 @@ func (r *reader) delivery() delivery {
 		d.State = event.Pending
 	}
 	flags := r.byte()
-	d.Replay, d.Discarding = flags&deliveryReplay != 0, flags&deliveryDiscarding != 0
-	d.Attempts = int(r.uint())
-	d.Next, d.Since, d.DeliveredAt, d.settledAt = r.time(), r.time(), r.time(), r.time()
+	d.Replay, d.Discarding, d.Asked = flags&deliveryReplay != 0, flags&deliveryDiscarding != 0, flags&deliveryAsked != 0
+	if flags&deliveryOrdered != 0 {
+		d.order, d.place = r.fixed64(), r.uint()
+	}
+	d.Attempts, d.Excused = int(r.uint()), int(r.uint())
+	d.Next, d.Spent = r.time(), time.Duration(r.uint())
+	d.DeliveredAt, d.settledAt = r.time(), r.time()
 	d.marks = int(r.uint())
 	if n := r.count(); n > 0 {
 		d.attempts = make([]journal.Position, n)

@@ -55,11 +55,11 @@ type order[T any] struct {
 	finally func()
 }
 
-// append lets a record ride along: it is applied once it is durable, and
-// nobody waits for that.
+// append writes a record that nobody waits for: it is applied once it is
+// durable. It rides along with others, unless it is to be soon.
 //
 // It may have to wait for room, so it must not be called with the mutex held.
-func (s *Store) append(a event.Attempt, encode func(*writer, journal.Stamp), apply func(journal.Stamp) error) error {
+func (s *Store) append(a event.Attempt, soon bool, encode func(*writer, journal.Stamp), apply func(journal.Stamp) error) error {
 	size := recordSize + len(a.Error) + len(a.Answer)
 	for name, values := range a.Header {
 		size += len(name) + 10
@@ -68,7 +68,7 @@ func (s *Store) append(a event.Attempt, encode func(*writer, journal.Stamp), app
 		}
 	}
 	err := s.journal.Append(context.Background(), journal.Entry{
-		Size: size, Reserved: true, Ride: true,
+		Size: size, Reserved: true, Ride: !soon,
 		Encode: encoder(encode),
 		Done: func(st journal.Stamp, err error) {
 			if err == nil {

@@ -59,6 +59,7 @@ func (s *Store) add(a store.Admission, now time.Time) store.Receipt {
 		if o.Filtered {
 			d.State, d.Next = event.Filtered, time.Time{}
 		}
+		s.place(d, o.Order)
 		r.deliveries = append(r.deliveries, d)
 	}
 	s.records = append(s.records, r)
@@ -68,7 +69,7 @@ func (s *Store) add(a store.Admission, now time.Time) store.Receipt {
 			continue
 		}
 		receipt.Result = store.Accepted
-		if a.Owed[i].Lease && !d.to.paused {
+		if a.Owed[i].Lease && !d.to.paused && d.join() {
 			receipt.Leases = append(receipt.Leases, s.lease(d, time.Time{}))
 			continue
 		}
@@ -90,6 +91,7 @@ func (s *Store) repeat(a store.Admission, c claim) store.Receipt {
 		for _, d := range c.of.deliveries {
 			if store.Revive(&d.Delivery, wanted[d.to.name], s.now()) {
 				receipt.Result = store.Revived
+				s.place(d, d.order)
 				s.schedule(d)
 			}
 		}

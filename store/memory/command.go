@@ -105,6 +105,9 @@ func (s *Store) actOn(c store.Command, d *delivery, done *store.Done) error {
 	case d.State != before || c.Action == store.Replay:
 		done.Changed = append(done.Changed, d.Destination)
 	}
+	if before != event.Pending && d.State == event.Pending {
+		s.place(d, d.order)
+	}
 	s.schedule(d)
 	return nil
 }
@@ -121,6 +124,7 @@ func (s *Store) move(d *delivery, to event.Destination, now time.Time) error {
 		return err
 	}
 	there := &delivery{Delivery: moved, of: d.of, to: s.destination(to)}
+	s.place(there, d.order)
 	d.of.deliveries = append(d.of.deliveries, there)
 	s.schedule(there)
 	return nil

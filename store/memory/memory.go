@@ -1,6 +1,6 @@
 // Package memory is a store that forgets everything when the process ends: for
 // tests and for trials. It keeps the contract of package store in every other
-// respect, and it is short enough to be read as that contract's plain meaning.
+// respect, but that it does not notice when the clock is set, and it is short enough to be read as that contract's plain meaning.
 //
 // It has no retention: events are kept for as long as the store is, settled
 // ones too, so it grows with every webhook. Nothing of it is ever on a disk, so
@@ -52,6 +52,8 @@ type Store struct {
 	records []*record
 	claims  map[[32]byte]claim
 	dests   map[event.Destination]*destination
+	// places counts the places that ordered deliveries were given.
+	places  uint64
 	learned map[string]string
 	// backlog counts each source's bodies that some delivery keeps alive.
 	backlog      map[string]int64
@@ -81,6 +83,9 @@ type delivery struct {
 	// zero when the lease does not run out.
 	token uint64
 	until time.Time
+	// order is the hash of what the destination orders by, and place this
+	// delivery's place among those of the same; order 0 for none.
+	order, place uint64
 	// tried tells that an attempt was recorded since acceptance, which replays
 	// do not undo.
 	tried bool
@@ -185,7 +190,7 @@ func (s *Store) leave() {
 func (s *Store) destination(name event.Destination) *destination {
 	d := s.dests[name]
 	if d == nil {
-		d = &destination{name: name, leased: map[*delivery]struct{}{}, count: map[event.State]int64{}}
+		d = &destination{name: name, leased: map[*delivery]struct{}{}, placed: map[uint64]*delivery{}, count: map[event.State]int64{}}
 		s.dests[name] = d
 	}
 	return d

@@ -1,9 +1,11 @@
 package memory
 
 import (
+	"cmp"
 	"container/heap"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/caddy-webhooks/caddy-webhooks/event"
@@ -17,18 +19,43 @@ type destination struct {
 	queue  queue
 	leased map[*delivery]struct{}
 	count  map[event.State]int64
+	// turns has the pending deliveries that go one at a time for each key.
+	turns store.Turns
+	// placed finds the deliveries in these lines by their places.
+	placed map[uint64]*delivery
 }
 
 // waiting gives the delivery that is due first; nil if none waits.
 func (d *destination) waiting() *delivery {
 	for len(d.queue) > 0 {
 		top := d.queue[0]
-		if v := top.of; v.State == event.Pending && v.token == 0 && v.Next.Equal(top.due) {
-			return v
+		if d.stands(top) {
+			return top.of
 		}
 		heap.Pop(&d.queue) // what it stood for is leased, settled or due at another time
 	}
 	return nil
+}
+
+// stands tells whether a place in the queue is still true.
+func (d *destination) stands(p place) bool {
+	v := p.of
+	return v.State == event.Pending && v.token == 0 && v.Next.Equal(p.due) && (v.order == 0 || d.turns.Is(v.order, v.turn()))
+}
+
+// early takes out of the queue what is due first, now or later, but nothing that
+// the backend itself has put off, and the one to skip only if there is no other.
+func (d *destination) early(now time.Time, skip uint64) *delivery {
+	var found *delivery
+	for _, p := range slices.SortedFunc(slices.Values(d.queue), place.compare) {
+		if !d.stands(p) || p.of.Asked && p.due.After(now) {
+			continue
+		}
+		if found = p.of; found.of.event.Seq != skip {
+			break
+		}
+	}
+	return found // its place in the queue is void from now on
 }
 
 // place is a delivery's place in its destination's queue.
@@ -43,13 +70,12 @@ type place struct {
 type queue []place
 
 // Len is container/heap's, as are the four methods below.
-func (q queue) Len() int      { return len(q) }
-func (q queue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
-func (q queue) Less(i, j int) bool {
-	if c := q[i].due.Compare(q[j].due); c != 0 {
-		return c < 0
-	}
-	return q[i].of.of.event.Seq < q[j].of.of.event.Seq
+func (q queue) Len() int           { return len(q) }
+func (q queue) Swap(i, j int)      { q[i], q[j] = q[j], q[i] }
+func (q queue) Less(i, j int) bool { return q[i].compare(q[j]) < 0 }
+
+func (p place) compare(o place) int {
+	return cmp.Or(p.due.Compare(o.due), cmp.Compare(p.of.of.event.Seq, o.of.of.event.Seq))
 }
 
 // Push appends.
@@ -67,9 +93,14 @@ func (q *queue) Pop() any {
 	return nil
 }
 
-// schedule puts a pending delivery into its queue, and wakes its destination.
+// schedule puts a pending delivery into its queue once it is its turn, and wakes
+// its destination.
 func (s *Store) schedule(d *delivery) {
-	if d.State != event.Pending || d.token != 0 {
+	if d.State != event.Pending {
+		s.goOn(d)
+		return
+	}
+	if d.token != 0 || !d.join() {
 		return
 	}
 	heap.Push(&d.to.queue, place{due: d.Next, of: d})
@@ -90,6 +121,9 @@ func (s *Store) Lease(ctx context.Context, name event.Destination, r store.Lease
 	if d.paused {
 		return nil, time.Time{}, nil
 	}
+	if r.Early {
+		return s.leaseEarly(d, r)
+	}
 	var leases []store.Lease
 	bytes := 0
 	for len(leases) < r.Max && (bytes < r.MaxBytes || len(leases) == 0) {
@@ -107,6 +141,14 @@ func (s *Store) Lease(ctx context.Context, name event.Destination, r store.Lease
 	return leases, time.Time{}, nil
 }
 
+func (s *Store) leaseEarly(d *destination, r store.LeaseRequest) ([]store.Lease, time.Time, error) {
+	v := d.early(r.Now, r.Skip)
+	if v == nil {
+		return nil, time.Time{}, nil
+	}
+	return []store.Lease{s.lease(v, r.Until)}, time.Time{}, nil
+}
+
 // lease notes that a delivery is in somebody's hands.
 func (s *Store) lease(d *delivery, until time.Time) store.Lease {
 	s.token++
@@ -114,7 +156,7 @@ func (s *Store) lease(d *delivery, until time.Time) store.Lease {
 	d.to.leased[d] = struct{}{}
 	return store.Lease{
 		Token: d.token, Event: d.of.event, Destination: d.to.name, Attempt: d.Attempts + 1,
-		Since: d.Since, Replay: d.Replay, Fresh: !d.tried,
+		Spent: d.Spent, Excused: d.Excused, Replay: d.Replay, Fresh: !d.tried,
 	}
 }
 
@@ -161,7 +203,10 @@ func (s *Store) Begin(l store.Lease) error {
 	if err := s.enter(); err != nil {
 		return err
 	}
-	_, err := s.held(l)
+	d, err := s.held(l)
+	if err == nil && d.to.paused {
+		err = fmt.Errorf("%s: %w", l.Destination, store.ErrPaused)
+	}
 	return err
 }
 

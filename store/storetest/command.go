@@ -91,7 +91,7 @@ func replayBudget(r *rig) {
 		r.Errorf("%+v, want default changed", done)
 	}
 	l := r.one(dest("default"), id)
-	if l.Attempt != 1 || !l.Since.IsZero() || !l.Replay {
+	if l.Attempt != 1 || l.Spent != 0 || !l.Replay {
 		r.Errorf("%+v, want the first attempt of a replay", l)
 	}
 	r.settle(l, event.Dead)

@@ -84,7 +84,7 @@ func allThere(r *rig) {
 func instants(deliveries []event.Delivery) string {
 	var text strings.Builder
 	for _, d := range deliveries {
-		for _, t := range []*time.Time{&d.Next, &d.Since, &d.DeliveredAt} {
+		for _, t := range []*time.Time{&d.Next, &d.DeliveredAt} {
 			*t = t.UTC()
 		}
 		fmt.Fprintf(&text, "%+v\n", d)

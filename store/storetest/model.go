@@ -3,6 +3,7 @@ package storetest
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -37,14 +38,16 @@ func Model(t *testing.T, h Harness, seed uint64, ops int) {
 
 // parcel is a delivery as the model has it.
 type parcel struct {
-	name        string
-	state       event.State
-	attempts    int
-	next        time.Time
-	replay      bool
-	discarding  bool
-	deliveredAt time.Time
-	until       time.Time // of its lease; zero if it does not run out
+	name string
+	// order is the key that it is ordered by, 0 for none, and place its place.
+	order, place int
+	state        event.State
+	attempts     int
+	next         time.Time
+	replay       bool
+	discarding   bool
+	deliveredAt  time.Time
+	until        time.Time // of its lease; zero if it does not run out
 	// history counts the outcomes that were recorded.
 	history int
 }
@@ -85,6 +88,7 @@ type model struct {
 	paused map[string]bool
 	known  map[string]bool
 	tags   int
+	places int
 	// refusals lists the webhooks that were answered with an error.
 	refusals []string
 }
@@ -129,6 +133,7 @@ func (m *model) accept() {
 		a.Claim = nil
 	}
 	for i := range a.Owed {
+		a.Owed[i].Order = uint64(max(m.random.IntN(5)-1, 0))
 		a.Owed[i].Filtered = m.random.IntN(4) == 0
 		a.Owed[i].Lease = m.random.IntN(4) == 0
 	}
@@ -158,6 +163,7 @@ func (m *model) revive(e *stored, a store.Admission) (changed bool) {
 		wanted := slices.ContainsFunc(a.Owed, func(o store.Owed) bool { return o.Destination == p.name && !o.Filtered })
 		if p.state == event.Dead || p.state == event.Filtered && wanted {
 			p.state, p.attempts, p.next, changed = event.Pending, 0, m.clock.Now(), true
+			m.place(p)
 			delete(e.undo, p)
 		}
 	}
@@ -184,14 +190,15 @@ func (m *model) added(key int, tag string, a store.Admission, got store.Receipt)
 	}
 	want, leases := store.Filtered, 0
 	for _, o := range a.Owed {
-		p := &parcel{name: o.Destination, state: event.Filtered}
+		p := &parcel{name: o.Destination, state: event.Filtered, order: int(o.Order)}
+		m.place(p)
 		m.known[p.name] = true
 		e.parcels = append(e.parcels, p)
 		if o.Filtered {
 			continue
 		}
 		want, p.state, p.next = store.Accepted, event.Pending, m.clock.Now()
-		if o.Lease && !m.paused[p.name] {
+		if o.Lease && !m.paused[p.name] && !m.blocked(p) {
 			leases++
 			i := slices.IndexFunc(got.Leases, func(l store.Lease) bool { return l.Destination == dest(p.name) })
 			if i < 0 {
@@ -250,7 +257,22 @@ func (m *model) due(name string, now time.Time) map[event.ID]*parcel {
 			due[e.id] = p
 		}
 	}
+	maps.DeleteFunc(due, func(_ event.ID, p *parcel) bool { return m.blocked(p) })
 	return due
+}
+
+// place gives a parcel its place behind all others.
+func (m *model) place(p *parcel) {
+	m.places++
+	p.place = m.places
+}
+
+// blocked tells whether a parcel waits for another of its key.
+func (m *model) blocked(p *parcel) bool {
+	return p.order != 0 && slices.ContainsFunc(m.events, func(e *stored) bool {
+		o := e.parcel(p.name)
+		return o != nil && o.order == p.order && o.state == event.Pending && o.place < p.place
+	})
 }
 
 // lose ends a lease without an outcome.
@@ -279,8 +301,8 @@ func (m *model) settleSome() {
 	var changed []*stored
 	m.some(func(e *stored, p *parcel, l store.Lease) {
 		if m.random.IntN(2) == 0 {
-			if err := m.s.Begin(l); err != nil {
-				m.Fatalf("beginning %s to %s: %v", e.tag, p.name, err)
+			if err := m.s.Begin(l); errors.Is(err, store.ErrPaused) != m.paused[p.name] || err != nil && !m.paused[p.name] {
+				m.Fatalf("beginning %s to %s: %v; it is paused: %v", e.tag, p.name, err, m.paused[p.name])
 			}
 		}
 		v := m.outcome(l, []event.State{event.Delivered, event.Dead, event.Pending}[m.random.IntN(3)])

@@ -95,7 +95,10 @@ func (m *model) replay(p *parcel, named, held bool) (bool, error) {
 	if p.state == event.Filtered && !named {
 		return false, store.ErrConflict
 	}
-	p.replay = p.replay || p.state != event.Pending
+	if p.state != event.Pending {
+		p.replay = true
+		m.place(p)
+	}
 	p.state, p.attempts, p.next = event.Pending, 0, m.clock.Now()
 	return true, nil
 }
@@ -112,7 +115,9 @@ func (m *model) move(e *stored, p *parcel, held bool) (bool, error) {
 	}
 	m.known["three"] = true
 	p.state, p.next = event.Discarded, time.Time{}
-	e.parcels = append(e.parcels, &parcel{name: "three", state: event.Pending, next: m.clock.Now()})
+	there := &parcel{name: "three", state: event.Pending, next: m.clock.Now(), order: p.order}
+	m.place(there)
+	e.parcels = append(e.parcels, there)
 	return true, nil
 }
 

@@ -53,7 +53,7 @@ func acceptedIsDue(r *rig) {
 		r.clock.advance(time.Second)
 	}
 	for i, l := range r.take(dest("default"), len(want)) {
-		if l.Event.ID != want[i] || l.Attempt != 1 || !l.Fresh || l.Replay || !l.Since.IsZero() || l.Unfinished != 0 {
+		if l.Event.ID != want[i] || l.Attempt != 1 || !l.Fresh || l.Replay || l.Spent != 0 || l.Unfinished != 0 {
 			r.Errorf("lease %d is %+v, want the first attempt of %v", i, l, want[i])
 		}
 	}
@@ -105,8 +105,8 @@ func retryLater(r *rig) {
 	r.nothing(dest("default"))
 	r.clock.advance(time.Nanosecond)
 	second := r.one(dest("default"), id)
-	if second.Attempt != 2 || !second.Since.Equal(v.Since) || second.Fresh {
-		r.Errorf("%+v, want attempt 2 since %v", second, v.Since)
+	if second.Attempt != 2 || second.Spent != v.Spent || second.Fresh {
+		r.Errorf("%+v, want attempt 2 with %v spent", second, v.Spent)
 	}
 	r.settle(second, event.Delivered)
 	d, got := r.becomes(id, "default", event.Delivered), r.get(id).Attempts

@@ -151,7 +151,7 @@ func (r *rig) cell(row row, column string, id event.ID, name string, lease store
 	}
 	after := r.becomes(id, name, state)
 	became := want.state == event.Pending
-	if became && (after.Attempts != 0 || !after.Since.IsZero() || after.Replay != row.marked) {
+	if became && (after.Attempts != 0 || after.Spent != 0 || after.Replay != row.marked) {
 		r.Errorf("%+v, want a fresh budget and replay %v", after, row.marked)
 	}
 	if !after.DeliveredAt.Equal(before.DeliveredAt) {

@@ -259,13 +259,10 @@ func (r *rig) nothing(d event.Destination) {
 // outcome is a settlement of the lease as a worker would make it.
 func (r *rig) outcome(l store.Lease, state event.State) store.Settlement {
 	now := r.clock.Now()
-	v := store.Settlement{State: state, Since: l.Since, Attempt: event.Attempt{
+	v := store.Settlement{State: state, Spent: l.Spent + time.Second, Attempt: event.Attempt{
 		Destination: l.Destination.Name, Number: l.Attempt, At: now, Duration: time.Millisecond, Status: http.StatusOK,
 		Header: http.Header{"X-Answer": {"yes"}}, Answer: []byte("answer"),
 	}}
-	if v.Since.IsZero() {
-		v.Since = now
-	}
 	if state != event.Delivered {
 		v.Attempt.Status, v.Attempt.Error = http.StatusBadGateway, "backend answered 502"
 	}
