@@ -10,49 +10,82 @@ import (
 	"github.com/caddy-webhooks/caddy-webhooks/store"
 )
 
+// job is one attempt to be made.
+type job struct {
+	lease store.Lease
+	// keep and done are for whoever waits for the answer; see [Dispatcher.OfferNow].
+	keep int
+	done func(event.Outcome)
+	// order is the attempt's number among all of the destination, running how many
+	// ran when it began, and epoch the pace's.
+	order   uint64
+	running int
+	epoch   uint64
+}
+
 // work makes attempts until there is nothing to do or no room for it.
-func (l *lane) work(lease store.Lease) {
-	for ok := true; ok; lease, ok = l.done(lease) {
-		l.attempt(lease)
+func (l *lane) work(j job) {
+	for ok := true; ok; j, ok = l.done(j) {
+		out := l.attempt(j)
+		if j.done != nil {
+			j.done(out)
+		}
 	}
 }
 
 // attempt is the one way of every delivery: begin, forward, settle.
-func (l *lane) attempt(lease store.Lease) {
+func (l *lane) attempt(j job) event.Outcome {
+	none, lease := event.Outcome{Verdict: event.Aborted}, j.lease
 	l.mu.Lock()
 	target := l.target
 	l.mu.Unlock()
 	if target == nil {
+		l.unbegun(j)
 		l.release([]store.Lease{lease})
-		return
+		return none
 	}
-	if !l.begin(lease, target.Policy) {
-		return
+	if !l.begin(j, target.Policy) {
+		return none
 	}
-	began := l.d.o.Now()
 	if lease.Fresh && l.d.o.Observe.Lag != nil {
-		l.d.o.Observe.Lag(l.name, began.Sub(lease.Event.Received))
+		l.d.o.Observe.Lag(l.name, l.d.o.Now().Sub(lease.Event.Received))
 	}
-	out := l.forward(target, lease)
+	out := l.forward(target, j)
 	if l.d.o.Observe.Attempt != nil {
 		l.d.o.Observe.Attempt(l.name, out.Verdict, out.Duration)
 	}
 	if out.Verdict == event.Aborted {
+		l.unbegun(j)
 		l.release([]store.Lease{lease})
-		return
+		return out
 	}
-	now := l.d.o.Now()
-	s := target.Policy.settlement(lease, out, now, l.d.o.Float())
-	l.learn(out, s, now)
-	l.report(lease, out, s)
-	if err := l.d.o.Queue.Settle(lease, s); err != nil {
+	l.settle(target.Policy, j, out)
+	return out
+}
+
+// settle has the outcome judged and recorded.
+func (l *lane) settle(p Policy, j job, out event.Outcome) {
+	s := l.learn(p, j, out, l.d.o.Now())
+	l.report(j.lease, out, s)
+	if s.State == event.Dead && l.d.o.Observe.Dead != nil {
+		l.d.o.Observe.Dead(l.name, j.lease.Event, out)
+	}
+	if err := l.d.o.Queue.Settle(j.lease, s); err != nil {
 		l.d.o.Logger.Warn("an outcome was not recorded; the event may be sent again",
-			l.about(lease, "outcome", s.State.String(), "error", err)...)
+			l.about(j.lease, "outcome", s.State.String(), "error", err)...)
 	}
 }
 
+// unbegun takes back that an attempt was to be made.
+func (l *lane) unbegun(j job) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.breaker.aborted(j.lease.Event.Seq)
+}
+
 // begin makes sure that the lease still holds, and marks the attempt's start.
-func (l *lane) begin(lease store.Lease, p Policy) bool {
+func (l *lane) begin(j job, p Policy) bool {
+	lease := j.lease
 	if lease.Unfinished >= suspectLoud {
 		l.d.o.Logger.Error("the process died again and again while this event was delivered; it is sent last and alone",
 			l.about(lease, "times", lease.Unfinished, "hint", "look at the event, or discard it: caddy webhooks show "+lease.Event.ID.String())...)
@@ -61,9 +94,14 @@ func (l *lane) begin(lease store.Lease, p Policy) bool {
 	if err == nil {
 		err = l.d.o.Queue.Begin(lease)
 	}
-	switch {
-	case err == nil:
+	if err == nil {
 		return true
+	}
+	l.unbegun(j)
+	switch {
+	case errors.Is(err, store.ErrPaused):
+		l.release([]store.Lease{lease})
+		l.giveBack() // the rest of the window is paused too
 	case !errors.Is(err, store.ErrStale):
 		l.release([]store.Lease{lease})
 	}
@@ -75,7 +113,8 @@ func (l *lane) begin(lease store.Lease, p Policy) bool {
 const suspectLoud = 3
 
 // forward makes the attempt, within its time, and survives what it does.
-func (l *lane) forward(t *Target, lease store.Lease) (out event.Outcome) {
+func (l *lane) forward(t *Target, j job) (out event.Outcome) {
+	lease := j.lease
 	ctx, cancel := context.WithTimeout(l.d.attempts, t.Policy.Timeout)
 	defer cancel()
 	began := l.d.o.Now()
@@ -85,7 +124,9 @@ func (l *lane) forward(t *Target, lease store.Lease) (out event.Outcome) {
 			l.d.o.Logger.Error("an attempt panicked", l.about(lease, "panic", fmt.Sprint(v))...)
 		}
 	}()
-	return t.Forwarder.Forward(ctx, event.Try{Event: lease.Event, Number: lease.Attempt, Replay: lease.Replay})
+	return t.Forwarder.Forward(ctx, event.Try{
+		Event: lease.Event, Number: lease.Attempt, Replay: lease.Replay, Keep: j.keep,
+	})
 }
 
 // health is what the latest attempts say of the destination.
@@ -95,8 +136,7 @@ type health struct {
 	last      string
 	delivered uint64
 	truncated uint64
-	cut       int  // of them in a row
-	said      bool // that it fails
+	cut       int // of them in a row
 }
 
 func (h *health) fill(s *Stats) {
@@ -104,25 +144,88 @@ func (h *health) fill(s *Stats) {
 	s.Delivered, s.Truncated = h.delivered, h.truncated
 }
 
-// failing is how many failures in a row make a destination worth a warning.
-const failing = 5
-
-// learn takes an outcome into account for what comes next.
-func (l *lane) learn(out event.Outcome, s store.Settlement, now time.Time) {
+// learn takes an outcome into account for what comes next, and says what follows
+// for the event.
+func (l *lane) learn(p Policy, j job, out event.Outcome, now time.Time) store.Settlement {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if out.RetryAfter > 0 && s.State != event.Delivered {
-		l.heldUntil, l.probing = now.Add(min(out.RetryAfter, maxHold)), true
-		l.poke()
-	} else if out.Status != 0 || s.State == event.Delivered {
-		l.probing = false
+	seq := j.lease.Event.Seq
+	wasOpen := l.breaker.open
+	if fails(out) && !p.gone(out) {
+		l.failed(j, out, now)
+	} else {
+		l.answered(j, out, now)
 	}
+	l.hold(out, now)
+	var s store.Settlement
+	if fails(out) && !p.gone(out) && (wasOpen || l.unwell || out.NoUpstream) {
+		l.breaker.excuse(seq)
+		s = excused(j.lease, out, now)
+	} else {
+		owed := l.breaker.owed(seq)
+		s = p.settlement(j.lease, out, now, j.lease.Attempt-j.lease.Excused+owed, l.d.o.Float())
+		s.Excuse = -owed
+	}
+	l.count(out, s, now)
+	return s
+}
+
+// failed tells breaker and pace of a failure.
+func (l *lane) failed(j job, out event.Outcome, now time.Time) {
+	seq := j.lease.Event.Seq
+	if l.breaker.failed(seq, out, now, l.d.o.Float()) {
+		l.pace.restart()
+		l.went(Down, out.Error)
+		l.poke()
+	}
+	if out.Status == statusTooMuch {
+		l.pace.halve(j.epoch)
+	} else {
+		l.pace.fails(seq, j.epoch)
+	}
+}
+
+// answered tells breaker and pace that the destination works.
+func (l *lane) answered(j job, out event.Outcome, now time.Time) {
+	if l.breaker.answered(j.lease.Event.Seq, out.Verdict == event.Done) {
+		l.pace.restart()
+		l.went(Up, "it answered a probe")
+		l.due = true
+		l.poke()
+		return
+	}
+	if out.Status == statusTooMany {
+		l.pace.halve(j.epoch)
+		return
+	}
+	l.pace.took(out.Duration, j.epoch, j.running, j.running == 1 && l.starts == j.order, now)
+}
+
+// The answers by which a backend says that it is too much for it.
+const (
+	statusTooMany = 429
+	statusTooMuch = 503
+)
+
+// hold obeys the backend's Retry-After.
+func (l *lane) hold(out event.Outcome, now time.Time) {
+	switch {
+	case out.RetryAfter > 0 && out.Verdict != event.Done:
+		l.heldUntil, l.single = now.Add(min(out.RetryAfter, maxHold)), true
+		l.poke()
+	case out.Status != 0 || out.Verdict == event.Done:
+		l.single = false
+	}
+}
+
+// failing is how many failures in a row are worth a warning though they do not
+// say that the destination is down.
+const failing = 5
+
+// count keeps the figures that people look at.
+func (l *lane) count(out event.Outcome, s store.Settlement, now time.Time) {
 	l.learnCut(out, s)
 	if s.State == event.Delivered {
-		if l.health.said {
-			l.d.o.Logger.Info("destination answers again", "source", l.name.Source, "destination", l.name.Name,
-				"failures", l.health.failures, "since", l.health.since)
-		}
 		l.health = health{delivered: l.health.delivered + 1, truncated: l.health.truncated}
 		return
 	}
@@ -130,9 +233,8 @@ func (l *lane) learn(out event.Outcome, s store.Settlement, now time.Time) {
 		l.health.since = now
 	}
 	l.health.last = out.Error
-	if l.health.failures == failing {
-		l.health.said = true
-		l.d.o.Logger.Warn("destination fails; its events are kept and tried again", "source", l.name.Source,
+	if l.health.failures == failing && !l.isDown() {
+		l.d.o.Logger.Warn("no delivery has succeeded for a while; the events are kept and tried again", "source", l.name.Source,
 			"destination", l.name.Name, "failures", failing, "since", l.health.since, "error", out.Error)
 	}
 }

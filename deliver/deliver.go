@@ -27,6 +27,10 @@ type Forwarder interface {
 type Target struct {
 	Policy    Policy
 	Forwarder Forwarder
+	// Healthy tells whether any of its backends may be up, as far as somebody
+	// checks their health; nil: nobody does. It must be quick. While it says no,
+	// nothing is sent, and what waits loses no time.
+	Healthy func() bool
 }
 
 // Observer is told what happens, for metrics. Its functions must not block;
@@ -36,7 +40,17 @@ type Observer struct {
 	Attempt func(d event.Destination, v event.Verdict, took time.Duration)
 	// Lag is told how long after its receipt an event had its first attempt.
 	Lag func(d event.Destination, lag time.Duration)
+	// State is told when a destination goes down or comes up again, and why.
+	State func(d event.Destination, from, to, why string)
+	// Dead is told of every event that is given up.
+	Dead func(d event.Destination, e *event.Event, out event.Outcome)
 }
+
+// The states of a destination that a dispatcher knows.
+const (
+	Up   = "up"
+	Down = "down"
+)
 
 // Options are a dispatcher's surroundings. Only Queue is required.
 type Options struct {
@@ -152,6 +166,30 @@ func (d *Dispatcher) Offer(lease store.Lease) {
 	}
 }
 
+// Hurry asks to send a new event of that size, which is about to be stored, at
+// once: whether nothing holds it, and a slot is free. After true, call OfferNow or
+// CancelNow.
+func (d *Dispatcher) Hurry(name event.Destination, _ int) bool {
+	l := d.lane(name)
+	return l != nil && l.hurry()
+}
+
+// OfferNow sends the new event at once. done is called once, when the attempt has
+// been settled, with up to keep bytes of the answer; its outcome is
+// [event.Aborted] if there was no attempt.
+func (d *Dispatcher) OfferNow(lease store.Lease, keep int, done func(event.Outcome)) {
+	if l := d.lane(lease.Destination); l != nil {
+		l.offerNow(lease, keep, done)
+	}
+}
+
+// CancelNow gives the slot back that Hurry took.
+func (d *Dispatcher) CancelNow(name event.Destination, _ int) {
+	if l := d.lane(name); l != nil {
+		l.cancelNow()
+	}
+}
+
 // Cancel gives reserved room back.
 func (d *Dispatcher) Cancel(name event.Destination, size int) {
 	if l := d.lane(name); l != nil {
@@ -219,6 +257,15 @@ type Stats struct {
 	Fresh int
 	// HeldUntil is until when the backend asked to be left alone; zero if not.
 	HeldUntil time.Time
+	// Down tells that the destination does not work: its breaker is open, or its
+	// health checks say so. DownSince and Why tell since when and for what reason,
+	// and NextProbe when it is looked at again.
+	Down      bool
+	DownSince time.Time
+	Why       string
+	NextProbe time.Time
+	// Rate is the most attempts per second; 0: no limit.
+	Rate float64
 	// Failures counts the failed attempts since the last success.
 	Failures int
 	// FailingSince is when the first of them was.

@@ -8,23 +8,11 @@ import (
 	"github.com/caddy-webhooks/caddy-webhooks/store"
 )
 
-const (
-	// windowPerSlot is how many waiting deliveries are held for each slot.
-	windowPerSlot = 4
-	// windowBytes bounds the bodies of these.
-	windowBytes = 8 << 20
-	// rescan is how often the queue is asked even if nothing seems due: whatever
-	// a clock or a lost wake-up may have done, nothing waits longer.
-	rescan = 30 * time.Second
-	// maxHold is the longest that a backend's Retry-After holds the others.
-	maxHold = 10 * time.Minute
-	// storeBackoff is the wait after a failing store, doubled up to storeBackoffMax.
-	storeBackoff    = 100 * time.Millisecond
-	storeBackoffMax = 5 * time.Second
-)
+// maxHold is the longest that a backend's Retry-After holds the others.
+const maxHold = 10 * time.Minute
 
-// lane is one destination: its workers, and what waits for them. Its state
-// belongs to the destination and outlives configurations.
+// lane is one destination: its workers, what waits for them, and what holds them
+// back. Its state belongs to the destination and outlives configurations.
 type lane struct {
 	d    *Dispatcher
 	name event.Destination
@@ -33,30 +21,38 @@ type lane struct {
 
 	mu     sync.Mutex
 	target *Target // nil: orphaned
-	// running counts the workers at work.
+	// running counts the workers at work, and starts those that ever began.
 	running int
-	// reserved and reservedBytes count the room taken in memory by new events,
-	// stored already or about to be.
-	reserved, reservedBytes int
-	fresh                   []store.Lease
-	backlog                 []store.Lease
-	// suspects were being delivered when the process died: last, one at a time.
-	suspects []store.Lease
-	suspect  bool // one of them is running
-	// backlogTurn alternates between the two lanes while both wait.
-	backlogTurn bool
+	starts  uint64
+
+	waiting
+	gates
+	health health
+
 	// due tells that the queue may have more; next is when, if not now.
 	due  bool
 	next time.Time
-	// heldUntil is the backend's Retry-After; probing lets one attempt through
-	// after it.
+}
+
+// gates are what holds a destination's attempts back.
+type gates struct {
+	breaker breaker
+	pace    pace
+	bucket  bucket
+	// unwell tells that the health checks have found no backend; since is when
+	// that was seen first.
+	unwell      bool
+	unwellSince time.Time
+	// heldUntil is the backend's Retry-After; single lets one attempt at a time
+	// through after it, until one is answered.
 	heldUntil time.Time
-	probing   bool
-	health    health
+	single    bool
 }
 
 func newLane(d *Dispatcher, name event.Destination) *lane {
-	return &lane{d: d, name: name, signal: make(chan struct{}, 1), due: true}
+	l := &lane{d: d, name: name, signal: make(chan struct{}, 1), due: true}
+	l.pace = newPace(DefaultConcurrency)
+	return l
 }
 
 func (l *lane) configure(t *Target) {
@@ -65,6 +61,9 @@ func (l *lane) configure(t *Target) {
 	var back []store.Lease
 	if t == nil { // orphaned: what waits in memory goes back to the store
 		back = l.takeWaiting()
+	} else {
+		l.pace.resize(t.Policy.Concurrency)
+		l.bucket.set(t.Policy.Rate, l.d.o.Now())
 	}
 	l.mu.Unlock()
 	l.release(back)
@@ -87,269 +86,179 @@ func (l *lane) more() {
 	l.poke()
 }
 
-func (l *lane) reserve(size int) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.target == nil || l.d.leasing.Err() != nil || l.held(l.d.o.Now()) {
+// closed tells whether nothing but a probe may be sent. The mutex is held, as in
+// all that follows but where a comment says otherwise.
+func (l *lane) closed(now time.Time) bool {
+	return l.target == nil || l.d.leasing.Err() != nil || now.Before(l.heldUntil) || l.ill(now) || l.breaker.open
+}
+
+// ill asks the health checks, and tells whether they find no backend.
+func (l *lane) ill(now time.Time) bool {
+	healthy := l.target.Healthy == nil || l.target.Healthy()
+	if healthy == !l.unwell {
+		return l.unwell
+	}
+	if l.unwell = !healthy; l.unwell {
+		l.unwellSince = now
+		l.went(Down, whyUnwell)
+		return true
+	}
+	l.pace.restart()
+	if l.breaker.open { // they say that it is back: look at once
+		l.breaker.next = now
 		return false
 	}
-	if l.reserved >= l.d.o.FreshEvents || l.reserved > 0 && l.reservedBytes+size > l.d.o.FreshBytes {
-		return false
-	}
-	l.reserved++
-	l.reservedBytes += size
-	return true
+	l.went(Up, "its health checks pass again")
+	return false
 }
 
-func (l *lane) cancel(size int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.unreserve(size)
-}
+const whyUnwell = "its health checks find no backend that works"
 
-func (l *lane) unreserve(size int) {
-	l.reserved--
-	l.reservedBytes -= size
-}
-
-func (l *lane) offer(lease store.Lease) {
-	l.mu.Lock()
-	if l.target == nil || l.d.leasing.Err() != nil {
-		l.unreserve(lease.Event.Size())
-		l.mu.Unlock()
-		l.release([]store.Lease{lease})
-		return
-	}
-	l.fresh = append(l.fresh, lease)
-	l.spawn()
-	l.mu.Unlock()
-}
-
-// held tells whether the backend asked to be left alone.
-func (l *lane) held(now time.Time) bool { return now.Before(l.heldUntil) }
-
-// limit is how many attempts may run now.
-func (l *lane) limit(now time.Time) int {
+// slots is how many attempts may run now.
+func (l *lane) slots(now time.Time) int {
 	switch {
-	case l.target == nil || l.held(now) || l.d.leasing.Err() != nil:
+	case l.target == nil, l.d.leasing.Err() != nil, now.Before(l.heldUntil), l.ill(now):
 		return 0
-	case l.probing:
+	case l.breaker.open && l.breaker.mayProbe(now):
+		return l.running + 1 // whatever still runs: it was sent before
+	case l.breaker.open:
+		return 0
+	case l.single:
 		return 1
 	}
-	return l.target.Policy.Concurrency
+	return l.pace.slots()
 }
 
-// spawn starts workers as long as there is work and room. The mutex is held.
+// spawn starts workers as long as there is work and room.
 func (l *lane) spawn() {
-	for limit := l.limit(l.d.o.Now()); l.running < limit; {
+	for now := l.d.o.Now(); l.running < l.slots(now) && l.bucket.wait(now) == 0; {
 		lease, ok := l.pick()
 		if !ok {
 			return
 		}
-		l.running++
-		l.d.wg.Go(func() { l.work(lease) })
+		l.start(job{lease: lease})
 	}
 }
 
-// pick takes the next delivery. While both lanes wait they alternate. The
-// mutex is held.
-func (l *lane) pick() (store.Lease, bool) {
-	fromBacklog := len(l.fresh) == 0 || l.backlogTurn && len(l.backlog) > 0
-	switch {
-	case fromBacklog && len(l.backlog) > 0:
-		l.backlogTurn = false
-		return shift(&l.backlog), true
-	case len(l.fresh) > 0:
-		l.backlogTurn = true
-		lease := shift(&l.fresh)
-		l.unreserve(lease.Event.Size())
-		return lease, true
-	case len(l.suspects) > 0 && !l.suspect:
-		l.suspect = true
-		return shift(&l.suspects), true
-	}
-	return store.Lease{}, false
+// start makes one attempt in a goroutine of its own, and others after it.
+func (l *lane) start(j job) {
+	l.begins(&j)
+	l.d.wg.Go(func() { l.work(j) })
 }
 
-func shift(list *[]store.Lease) store.Lease {
-	first := (*list)[0]
-	(*list)[0] = store.Lease{}
-	*list = (*list)[1:]
-	if len(*list) == 0 {
-		*list = nil
+// begins takes the slot and the token for an attempt.
+func (l *lane) begins(j *job) {
+	l.running++
+	l.bucket.take()
+	l.noteStart(j)
+}
+
+func (l *lane) noteStart(j *job) {
+	l.starts++
+	j.order, j.running, j.epoch = l.starts, l.running, l.pace.epoch
+	if l.breaker.open {
+		l.breaker.probe(j.lease.Event.Seq)
 	}
-	return first
 }
 
 // done gives a worker its next delivery, or ends it.
-func (l *lane) done(was store.Lease) (store.Lease, bool) {
+func (l *lane) done(was job) (job, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if was.Unfinished > 0 {
+	if was.lease.Unfinished > 0 {
 		l.suspect = false
 	}
-	if l.running <= l.limit(l.d.o.Now()) {
-		if next, ok := l.pick(); ok {
-			l.hungry()
-			return next, true
-		}
-	}
 	l.running--
-	l.hungry()
-	return store.Lease{}, false
+	defer l.hungry()
+	if now := l.d.o.Now(); l.running >= l.slots(now) || l.bucket.wait(now) > 0 {
+		l.poke() // the pump knows when there is room again
+		return job{}, false
+	}
+	lease, ok := l.pick()
+	if !ok {
+		return job{}, false
+	}
+	next := job{lease: lease}
+	l.begins(&next)
+	return next, true
 }
 
-// hungry wakes the pump when the window runs low. The mutex is held.
+// hungry wakes the pump when the window runs low.
 func (l *lane) hungry() {
-	if l.target != nil && l.due && len(l.backlog) < l.target.Policy.Concurrency {
+	if l.target != nil && l.due && len(l.backlog) < l.pace.slots() {
 		l.poke()
 	}
 }
 
-// pump keeps the window of the backlog filled and the workers busy.
-func (l *lane) pump() {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	wait := time.Duration(0) // after an error of the store
-	for {
-		select {
-		case <-l.d.leasing.Done():
-			return
-		case <-l.signal:
-		case <-timer.C:
-			l.mu.Lock()
-			l.due = true
-			l.mu.Unlock()
-		}
-		err := l.fill()
-		wait = l.complain(err, wait)
-		l.mu.Lock()
-		l.spawn()
-		sleep := l.sleep(wait)
-		l.mu.Unlock()
-		timer.Reset(sleep)
-		if wait > 0 && !l.pause(timer) {
-			return
-		}
-	}
-}
-
-// pause waits after an error of the store; signals do not shorten it.
-func (l *lane) pause(timer *time.Timer) bool {
-	select {
-	case <-timer.C:
-		l.poke()
-		return true
-	case <-l.d.leasing.Done():
-		return false
-	}
-}
-
-// complain says once that the store fails, and once that it works again.
-func (l *lane) complain(err error, wait time.Duration) time.Duration {
-	switch {
-	case err == nil && wait == 0:
-		return 0
-	case err == nil:
-		l.d.o.Logger.Info("store works again; deliveries go on", "source", l.name.Source, "destination", l.name.Name)
-		return 0
-	case l.d.leasing.Err() != nil:
-		return 0
-	case wait == 0:
-		l.d.o.Logger.Error("store gives no deliveries; it is asked again until it does",
-			"source", l.name.Source, "destination", l.name.Name, "error", err)
-		return storeBackoff
-	}
-	return min(2*wait, storeBackoffMax)
-}
-
-// sleep is how long the pump may sleep if nobody wakes it.
-func (l *lane) sleep(wait time.Duration) time.Duration {
-	if wait > 0 {
-		return wait
-	}
-	now, d := l.d.o.Now(), rescan
-	if l.held(now) {
-		d = min(d, l.heldUntil.Sub(now))
-	} else if !l.next.IsZero() {
-		d = min(d, l.next.Sub(now))
-	}
-	return max(d, time.Millisecond)
-}
-
-// fill leases a window of the backlog if it runs low.
-func (l *lane) fill() error {
-	l.mu.Lock()
-	now := l.d.o.Now()
-	limit := l.limit(now)
-	want := windowPerSlot*limit - len(l.backlog)
-	if !l.due || limit == 0 || len(l.backlog) >= limit || want <= 0 {
-		l.mu.Unlock()
-		return nil
-	}
-	l.due = false
-	timeout := l.target.Policy.Timeout
-	l.mu.Unlock()
-	leases, next, err := l.d.o.Queue.Lease(l.d.leasing, l.name, store.LeaseRequest{
-		Now: now, Until: now.Add(leaseTime(timeout)), Max: want, MaxBytes: windowBytes,
-	})
+// hurry takes a slot for a new event, if one is free and nothing is held. The
+// mutex is not held.
+func (l *lane) hurry() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err != nil {
-		l.due = true
-		return err
+	now := l.d.o.Now()
+	if l.closed(now) || l.running >= l.slots(now) || l.bucket.wait(now) > 0 {
+		return false
 	}
-	for _, lease := range leases {
-		if lease.Unfinished > 0 {
-			l.suspects = append(l.suspects, lease)
-			continue
-		}
-		l.backlog = append(l.backlog, lease)
-	}
-	l.next = next
-	if !next.IsZero() && !next.After(now) {
-		l.due = true // there is more than the window took
-	}
-	return nil
+	l.running++
+	l.bucket.take()
+	return true
 }
 
-// leaseTime leaves a whole window the time to be worked off slowly.
-func leaseTime(timeout time.Duration) time.Duration {
-	return 2*windowPerSlot*timeout + time.Minute
-}
-
-// takeWaiting empties what waits in memory. The mutex is held.
-func (l *lane) takeWaiting() []store.Lease {
-	back := append(append(l.fresh, l.backlog...), l.suspects...)
-	for _, lease := range l.fresh {
-		l.unreserve(lease.Event.Size())
-	}
-	l.fresh, l.backlog, l.suspects = nil, nil, nil
-	return back
-}
-
-// giveBack returns everything that waits to the store.
-func (l *lane) giveBack() {
+// cancelNow gives the slot back. The mutex is not held.
+func (l *lane) cancelNow() {
 	l.mu.Lock()
-	back := l.takeWaiting()
+	l.running--
+	l.bucket.give()
 	l.mu.Unlock()
-	l.release(back)
+	l.poke()
 }
 
-func (l *lane) release(leases []store.Lease) {
-	for _, lease := range leases {
-		if err := l.d.o.Queue.Release(lease); err != nil {
-			l.d.o.Logger.Debug("a delivery could not be given back", "event", lease.Event.ID.String(), "error", err)
-		}
+// offerNow uses the slot. The mutex is not held.
+func (l *lane) offerNow(lease store.Lease, keep int, done func(event.Outcome)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	j := job{lease: lease, keep: keep, done: done}
+	l.noteStart(&j)
+	l.d.wg.Go(func() { l.work(j) })
+}
+
+// went logs and tells that the destination went down or came up.
+func (l *lane) went(to, why string) {
+	from, level := Down, l.d.o.Logger.Info
+	words := "destination is up again; its events are sent, slowly at first"
+	if to == Down {
+		from, level = Up, l.d.o.Logger.Warn
+		words = "destination is down; its events are kept and lose no time, one is tried now and then"
+	}
+	level(words, "source", l.name.Source, "destination", l.name.Name, "why", why,
+		"failures", l.health.failures, "since", l.downSince())
+	if l.d.o.Observe.State != nil {
+		l.d.o.Observe.State(l.name, from, to, why)
 	}
 }
 
+func (l *lane) isDown() bool { return l.breaker.open || l.unwell }
+
+func (l *lane) downSince() time.Time {
+	if l.breaker.open {
+		return l.breaker.since
+	}
+	return l.unwellSince
+}
+
+// stats tells how the destination is doing. The mutex is not held.
 func (l *lane) stats() Stats {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := Stats{
-		Destination: l.name, Orphaned: l.target == nil, Running: l.running, Limit: l.limit(l.d.o.Now()),
-		Fresh: len(l.fresh), HeldUntil: l.heldUntil,
+		Destination: l.name, Orphaned: l.target == nil, Running: l.running, Limit: l.slots(l.d.o.Now()),
+		Fresh: len(l.fresh), HeldUntil: l.heldUntil, Rate: l.bucket.rate, Down: l.isDown(),
+	}
+	if s.Down {
+		s.DownSince, s.Why, s.NextProbe = l.downSince(), l.breaker.why, l.breaker.next
+		if l.unwell {
+			s.Why, s.NextProbe = whyUnwell, time.Time{}
+		}
 	}
 	l.health.fill(&s)
 	return s

@@ -25,9 +25,14 @@ func DefaultNever() []int { return []int{410} }
 type Policy struct {
 	// Concurrency is the most attempts at once. Default: 16.
 	Concurrency int
+	// Rate is the most attempts per second, bursts of one second at most; 0: no
+	// limit.
+	Rate float64
 	// Timeout bounds one attempt. Default: 30 s.
 	Timeout time.Duration
-	// For is how long after its first attempt an event is retried. Default: 72 h.
+	// For is how long an event is retried, from its first attempt. What counts are
+	// the attempts and the waits between them, not the time for which it is held.
+	// Default: 72 h.
 	For time.Duration
 	// Attempts is the most attempts within For; 0: no limit.
 	Attempts int
@@ -76,30 +81,43 @@ func (s Schedule) Wait(attempt int, float float64) time.Duration {
 	return time.Duration(float * float64(bound))
 }
 
-// settlement judges an outcome: what follows for the event.
-func (p Policy) settlement(l store.Lease, out event.Outcome, now time.Time, float float64) store.Settlement {
-	s := store.Settlement{Attempt: out.Attempt, Since: l.Since}
+// settlement judges an outcome: what follows for the event. counted is how many
+// of its attempts count, this one included.
+func (p Policy) settlement(l store.Lease, out event.Outcome, now time.Time, counted int, float float64) store.Settlement {
+	s := store.Settlement{Attempt: out.Attempt, Spent: l.Spent + out.Duration}
 	s.Attempt.Destination = l.Destination.Name
-	if s.Since.IsZero() {
-		s.Since = out.At
-	}
-	end := s.Since.Add(p.For)
 	switch {
 	case out.Verdict == event.Done:
 		s.State = event.Delivered
-	case out.Verdict == event.Dying || out.Status != 0 && slices.Contains(p.Never, out.Status):
+	case p.gone(out):
 		s.State = event.Dead
-	case !now.Before(end), p.Attempts > 0 && l.Attempt >= p.Attempts:
+	case s.Spent >= p.For, p.Attempts > 0 && counted >= p.Attempts:
 		s.State = event.Dead
 	default:
 		s.State = event.Pending
-		s.Next = now.Add(p.Backoff.Wait(l.Attempt, float))
-		if s.Next.After(end) {
-			s.Next = end // one last attempt, not one too few
+		// Where the time is nearly up: one last attempt, not one too few.
+		wait := min(p.Backoff.Wait(counted, float), p.For-s.Spent)
+		if out.RetryAfter > wait {
+			wait, s.Asked = out.RetryAfter, true
 		}
-		if asked := now.Add(out.RetryAfter); asked.After(s.Next) {
-			s.Next = asked
-		}
+		s.Next = now.Add(wait)
+		s.Spent += wait
 	}
 	return s
+}
+
+// excused is what follows from an attempt that failed because the destination
+// was down: nothing but that it is due again, behind the others.
+func excused(l store.Lease, out event.Outcome, now time.Time) store.Settlement {
+	s := store.Settlement{
+		Attempt: out.Attempt, State: event.Pending, Next: now.Add(out.RetryAfter), Asked: out.RetryAfter > 0,
+		Spent: l.Spent, Excuse: 1,
+	}
+	s.Attempt.Destination = l.Destination.Name
+	return s
+}
+
+// gone tells whether the backend says that it will never want the event.
+func (p Policy) gone(out event.Outcome) bool {
+	return out.Verdict == event.Dying || out.Status != 0 && slices.Contains(p.Never, out.Status)
 }

@@ -33,6 +33,9 @@ func (s *Store) recover() error {
 		return err
 	}
 	s.recovering = false
+	if report.Time.After(s.journalTime) { // the index was up to date: nothing was replayed
+		s.journalTime = report.Time
+	}
 	if err := s.queuePending(); err != nil {
 		return err
 	}
