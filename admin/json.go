@@ -30,6 +30,9 @@ type destinationJSON struct {
 	OldestPending *time.Time `json:"oldest_pending"`
 	Rate          float64    `json:"rate"`
 	Failures      int        `json:"failures"`
+	DownSince     *time.Time `json:"down_since,omitempty"`
+	Why           string     `json:"why,omitempty"`
+	NextProbe     *time.Time `json:"next_probe,omitempty"`
 	FailingSince  *time.Time `json:"failing_since,omitempty"`
 	LastError     string     `json:"last_error,omitempty"`
 	CutAnswers    uint64     `json:"cut_answers,omitempty"`
@@ -51,6 +54,7 @@ func toDestination(d gateway.DestinationStatus) destinationJSON {
 		Name: d.Name, State: d.State, Pending: d.Count[event.Pending], Delivered: d.Count[event.Delivered],
 		Dead: d.Count[event.Dead], Discarded: d.Count[event.Discarded], Filtered: d.Count[event.Filtered],
 		InFlight: d.InFlight, OldestPending: at(d.OldestPending), Rate: d.Rate, Failures: d.Failures,
+		DownSince: at(d.DownSince), Why: maskText(d.Why, nil), NextProbe: at(d.NextProbe),
 		FailingSince: at(d.FailingSince), LastError: maskText(d.LastError, nil), CutAnswers: d.Truncated,
 	}
 }

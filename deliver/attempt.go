@@ -25,10 +25,11 @@ type job struct {
 
 // work makes attempts until there is nothing to do or no room for it.
 func (l *lane) work(j job) {
-	for ok := true; ok; j, ok = l.done(j) {
-		out := l.attempt(j)
-		if j.done != nil {
-			j.done(out)
+	for ok := true; ok; {
+		out, was := l.attempt(j), j
+		j, ok = l.done(was)
+		if was.done != nil { // by now its slot is free for whoever comes next
+			was.done(out)
 		}
 	}
 }

@@ -29,8 +29,8 @@ const (
 // answers that came about as fast as they come when nothing else runs, one less
 // when they take clearly longer, half after failures. What latency adds to its
 // floor is time in the backend's queue; by Little's law that is
-// limit·(1-floor/latency) attempts (TCP Vegas reckons so). It begins with one,
-// and does so again after the destination was down.
+// limit·(1-floor/latency) attempts (TCP Vegas reckons so). It begins with
+// freeLimit, and with one after the destination was down.
 //
 // It has neither clock nor lock of its own.
 type pace struct {
@@ -39,9 +39,11 @@ type pace struct {
 	// epoch counts the halvings. What began before the last one does not count.
 	epoch uint64
 
-	// floor is the mean latency of attempts that ran alone, once it is known.
-	floor    time.Duration
-	known    bool
+	// floor is the mean latency of attempts that ran alone, once it is known. While
+	// it is measured, attempts go one at a time.
+	floor     time.Duration
+	known     bool
+	measuring bool
 	alone    round
 	measured time.Time
 
@@ -60,18 +62,18 @@ func (r *round) add(d time.Duration) { r.n++; r.sum += d }
 
 func (r *round) mean() time.Duration { return r.sum / time.Duration(max(r.n, 1)) }
 
-func newPace(ceiling int) pace { return pace{ceiling: ceiling, limit: 1} }
+func newPace(ceiling int) pace { return pace{ceiling: ceiling, limit: freeLimit} }
 
 // slots is how many attempts may run at once.
 func (p *pace) slots() int {
-	if !p.known {
-		return 1 // measuring
+	if p.measuring {
+		return 1
 	}
 	return max(min(int(p.limit), p.ceiling), 1)
 }
 
 // restart begins anew with one.
-func (p *pace) restart() { *p = pace{ceiling: p.ceiling, limit: 1, epoch: p.epoch + 1} }
+func (p *pace) restart() { *p = pace{ceiling: p.ceiling, limit: 1, measuring: true, epoch: p.epoch + 1} }
 
 // took takes an attempt into account that was answered. running is how many ran
 // when it began, itself included; alone tells that no other did until it ended.
@@ -83,6 +85,7 @@ func (p *pace) took(d time.Duration, epoch uint64, running int, alone bool, now 
 		p.alone.add(d)
 		if p.alone.n >= roundSize || !p.known && p.alone.n >= roundSize/2 {
 			p.floor, p.known, p.measured, p.alone = p.alone.mean(), true, now, round{}
+			p.measuring = false
 		}
 	}
 	p.full = p.full || running >= p.slots()
@@ -97,6 +100,7 @@ func (p *pace) judge(now time.Time) {
 	mean, full := p.round.mean(), p.full
 	p.round, p.full, p.failed = round{}, false, nil
 	if !p.known {
+		p.measuring = full
 		return
 	}
 	queue := p.limit * (1 - float64(p.floor+slack)/float64(max(mean, p.floor+slack)))
@@ -107,7 +111,7 @@ func (p *pace) judge(now time.Time) {
 		p.limit = min(p.limit+1, float64(p.ceiling))
 	}
 	if queue >= growBelow && full && now.Sub(p.measured) >= max(measureEvery, measureShare*roundSize*p.floor) {
-		p.known, p.alone = false, round{} // what was fast may have become slow for good
+		p.known, p.measuring, p.alone = false, true, round{} // what was fast may have become slow for good
 	}
 }
 

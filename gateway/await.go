@@ -41,8 +41,6 @@ func (r *Reply) Outcome() event.Outcome { return r.outcome }
 type replies struct {
 	mu sync.Mutex
 	by map[[32]byte]*Reply
-	// done has who waits for an event's attempt to end.
-	done map[event.ID]func(event.Outcome)
 	// count is how many there are, those without a claim too.
 	count int
 }
@@ -94,7 +92,7 @@ func (s *Source) AcceptAndAsk(ctx context.Context, e *event.Event, claim *store.
 	want := slices.Concat(wants, []Want{{}})[0] // without wants everything is wanted
 	reply, first := s.gateway.replies.join(claim)
 	switch {
-	case first && !want.Filtered && l.hurry(s.names[0], e.Size()):
+	case first && !want.Filtered && l.dispatcher.Hurry(s.names[0], e.Size()):
 		return s.ask(ctx, l, reply, store.Admission{
 			Event: e, Claim: claim, Share: s.config.Share,
 			Owed: []store.Owed{{Destination: s.names[0].Name, Lease: true, Order: want.Order}},
@@ -121,14 +119,14 @@ func (r *Reply) is(of store.Receipt) bool {
 func (s *Source) ask(ctx context.Context, l *live, reply *Reply, a store.Admission) (store.Receipt, *Reply, error) {
 	receipt, err := l.store.Accept(context.WithoutCancel(ctx), a)
 	if len(receipt.Leases) == 0 { // a repeat, held by the store, or not stored
-		l.cancelNow(s.names[0], a.Event.Size())
+		l.dispatcher.CancelNow(s.names[0], a.Event.Size())
 		s.gateway.replies.leave(a.Claim)
 		close(reply.settled)
 		return receipt, nil, err //nolint:wrapcheck // the store's sentinels are the answer
 	}
 	reply.id, reply.made = receipt.ID, true
 	close(reply.settled)
-	l.offerNow(s.gateway, receipt.Leases[0], func(o event.Outcome) {
+	l.dispatcher.OfferNow(receipt.Leases[0], ReplyLimit, func(o event.Outcome) {
 		reply.outcome = o
 		s.gateway.replies.leave(a.Claim)
 		close(reply.ended)

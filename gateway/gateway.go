@@ -67,11 +67,6 @@ type Gateway struct {
 type live struct {
 	store      store.Store
 	dispatcher *deliver.Dispatcher
-
-	mu sync.Mutex
-	// hurried counts the slots that are kept for new events which are just being
-	// stored, and which are to be attempted at once.
-	hurried map[event.Destination]int
 }
 
 func newGateway(key string) *Gateway {

@@ -5,8 +5,6 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
-
-	"github.com/caddy-webhooks/caddy-webhooks/event"
 )
 
 // proxies are what a chain's events can end at, as far as it is known.
@@ -91,17 +89,4 @@ func healthOf(routes caddyhttp.RouteList, server *caddyhttp.Server) func() bool 
 		return p.checked()
 	})
 	return func() bool { return !checked() || p.healthy() }
-}
-
-// unhealthy tells whether the proxies of a destination take all their upstreams
-// for down.
-func (a *App) unhealthy(d event.Destination) bool {
-	for _, s := range a.list() {
-		for i, name := range s.names {
-			if name == d && s.health[i] != nil {
-				return !s.health[i]()
-			}
-		}
-	}
-	return false
 }

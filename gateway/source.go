@@ -86,7 +86,6 @@ type Source struct {
 	config  SourceConfig
 	names   []event.Destination
 	targets []deliver.Target
-	health  []func() bool // nil where nobody checks
 	seconds prometheus.Observer
 }
 
@@ -95,9 +94,8 @@ func newSource(a *App, c SourceConfig) *Source {
 	s := &Source{app: a, Counts: g.countsOf(c.Name), gateway: g, config: c, seconds: g.metrics.accept.WithLabelValues(c.Name)}
 	for _, d := range c.Destinations {
 		s.names = append(s.names, event.Destination{Source: c.Name, Name: d.Name})
-		s.health = append(s.health, healthOf(d.Routes, d.Server))
 		target := d.target(log.With("source", c.Name, "destination", d.Name))
-		target.Forwarder = answering{target.Forwarder, &g.replies}
+		target.Healthy = healthOf(d.Routes, d.Server)
 		s.targets = append(s.targets, target)
 	}
 	return s

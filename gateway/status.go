@@ -22,9 +22,6 @@ const (
 
 var destinationStates = []string{Up, Down, Paused, Orphaned}
 
-// downAfter is how many failures in a row make a destination count as down.
-const downAfter = 5
-
 // SourceStatus tells how a source is doing.
 type SourceStatus struct {
 	Name, Provider string
@@ -36,10 +33,14 @@ type SourceStatus struct {
 // DestinationStatus tells how a destination is doing.
 type DestinationStatus struct {
 	Name string
-	// State is up, down, paused or orphaned. Down means that its last five or
-	// more attempts failed, or that the health checks of its proxies find every
-	// upstream unhealthy.
+	// State is up, down, paused or orphaned. Down means that five attempts in a
+	// row failed, of at least three events, and none has succeeded since, or that
+	// the health checks of its proxies find every upstream unhealthy. DownSince,
+	// Why and NextProbe tell more; they are zero for other states.
 	State         string
+	DownSince     time.Time
+	Why           string
+	NextProbe     time.Time
 	Count         map[event.State]int64
 	InFlight      int64
 	OldestPending time.Time
@@ -135,7 +136,8 @@ func (g *Gateway) destinationStatus(d store.DestinationStats, lane deliver.Stats
 		s.State = Orphaned
 	case d.Paused:
 		s.State = Paused
-	case lane.Failures >= downAfter, app.unhealthy(d.Destination):
+	case lane.Down:
+		s.DownSince, s.Why, s.NextProbe = lane.DownSince, lane.Why, lane.NextProbe
 		s.State = Down
 	}
 	return s
