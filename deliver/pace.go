@@ -44,8 +44,8 @@ type pace struct {
 	floor     time.Duration
 	known     bool
 	measuring bool
-	alone    round
-	measured time.Time
+	alone     round
+	measured  time.Time
 
 	round round
 	full  bool // the limit was used in this round
@@ -73,7 +73,9 @@ func (p *pace) slots() int {
 }
 
 // restart begins anew with one.
-func (p *pace) restart() { *p = pace{ceiling: p.ceiling, limit: 1, measuring: true, epoch: p.epoch + 1} }
+func (p *pace) restart() {
+	*p = pace{ceiling: p.ceiling, limit: 1, measuring: true, epoch: p.epoch + 1}
+}
 
 // took takes an attempt into account that was answered. running is how many ran
 // when it began, itself included; alone tells that no other did until it ended.

@@ -34,20 +34,17 @@ func newGuard(now func() time.Time, mono func() time.Duration) guard {
 	return guard{now: now, mono: mono, mu: new(sync.Mutex), wall: now().Round(0), elapsed: mono()}
 }
 
-// check compares the clocks, and tells by how much the wall clock has jumped;
-// 0 if it has not.
-func (g *guard) check() time.Duration {
+// check compares the clocks, and notes by how much the wall clock has jumped.
+func (g *guard) check() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	wall, elapsed := g.now().Round(0), g.mono()
 	by := wall.Sub(g.wall) - (elapsed - g.elapsed)
 	g.wall, g.elapsed = wall, elapsed
-	if by.Abs() <= jump {
-		return 0
+	if by.Abs() > jump {
+		g.holdUntil = elapsed + holdFor
+		g.jumped += by
 	}
-	g.holdUntil = elapsed + holdFor
-	g.jumped += by
-	return by
 }
 
 // taken gives the jumps since it was last called, for whoever makes them good.
