@@ -409,23 +409,51 @@ func TestARepeatJoinsAnAttemptForWhichTheFirstNoLongerWaits(t *testing.T) {
 	a.delivered(t)
 }
 
+// warm sends events until so many may be attempted at once: a destination begins
+// with one. It leaves nobody waiting.
+func (a *asked) warm(t *testing.T, slots int) {
+	t.Helper()
+	g, _ := gateway.Running()
+	n := 0
+	testkit.Eventually(t, "there are slots", func() bool {
+		a.idle(t)
+		a.send(t, fmt.Sprint("warm ", n))
+		n++
+		return g.Sources()[0].Destinations[0].Limit >= slots
+	})
+	a.idle(t)
+	for len(a.waiting) > 0 {
+		<-a.waiting
+	}
+}
+
 func TestAnEventThatIsHeldGetsTheNormalAnswerAtOnce(t *testing.T) {
 	for name, c := range map[string]struct {
-		more string
-		hold func(t *testing.T)
+		more  string
+		slots int
+		hold  func(t *testing.T)
 	}{
-		"by an operator's pause": {"", func(t *testing.T) {
+		"by an operator's pause": {"", 2, func(t *testing.T) {
 			g, _ := gateway.Running()
 			d := event.Destination{Source: "github", Name: "default"}
 			if _, err := g.Store().Command(t.Context(), store.Command{Action: store.Pause, Target: d}); err != nil {
 				t.Fatal(err)
 			}
 		}},
-		"because all slots are taken": {`,"concurrency":1`, func(*testing.T) {}},
+		"because all slots are taken":         {`,"concurrency":1`, 1, func(*testing.T) {}},
+		"because one with its key goes first": {`,"order_by":"{webhooks.source}"`, 2, func(*testing.T) {}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			answer, began, release := holding()
-			a := asks(t, answer, c.more, nil)
+			slow, began, release := holding()
+			var held atomic.Bool
+			a := asks(t, func(w http.ResponseWriter, r *http.Request) {
+				if held.Load() {
+					slow(w, r)
+				}
+			}, c.more, nil)
+			a.warm(t, c.slots)
+			held.Store(true)
+			before := a.source.Answers()[ownHeld]
 			first := make(chan *httptest.ResponseRecorder)
 			r := signed(t, "first", "{}")
 			go func() { first <- serve(t, a.Handler, r) }()
@@ -433,14 +461,50 @@ func TestAnEventThatIsHeldGetsTheNormalAnswerAtOnce(t *testing.T) {
 			<-a.waiting
 			c.hold(t)
 			a.isFallback(t, a.send(t, "a"), "accepted")
-			if n := a.source.Answers(); n[ownHeld] != 1 {
-				t.Errorf("the answers are %v", n)
+			if n := a.source.Answers(); n[ownHeld] != before+1 || len(a.waiting) != 0 {
+				t.Errorf("the answers are %v, %d wait", n, len(a.waiting))
 			}
 			close(release)
 			if w := <-first; w.Body.String() != "hi" {
 				t.Errorf("the first one got %q", w.Body)
 			}
 		})
+	}
+}
+
+func TestAnUnorderedEventIsNotHeldByOneThatIsSlow(t *testing.T) {
+	slow, began, release := holding()
+	a := asks(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("X-GitHub-Delivery") == "first" {
+			slow(w, r)
+		}
+	}, "", nil)
+	a.warm(t, 2)
+	first := make(chan *httptest.ResponseRecorder)
+	r := signed(t, "first", "{}")
+	go func() { first <- serve(t, a.Handler, r) }()
+	<-began
+	if w := a.send(t, "a"); w.Code != http.StatusOK || w.Body.Len() != 0 {
+		t.Errorf("got %d %q", w.Code, w.Body)
+	}
+	close(release)
+	<-first
+}
+
+func TestWhileTheDestinationIsDownNobodyWaits(t *testing.T) {
+	a := asks(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) }, "", nil)
+	n := 0
+	testkit.Eventually(t, "the destination is down", func() bool {
+		a.isFallback(t, a.send(t, fmt.Sprint(n)), "accepted")
+		n++
+		return strings.HasPrefix(a.source.Held(), "the destination is down: ")
+	})
+	for len(a.waiting) > 0 {
+		<-a.waiting
+	}
+	a.isFallback(t, a.send(t, "a"), "accepted")
+	if len(a.waiting) != 0 {
+		t.Error("the provider waited")
 	}
 }
 
