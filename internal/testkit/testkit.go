@@ -67,7 +67,9 @@ type Gateway struct {
 	Addr string
 	// Admin is the address of the admin endpoint.
 	Admin string
-	env   []string
+	// Program runs in place of the binary that [Binary] builds; may be empty.
+	Program string
+	env     []string
 
 	mu  sync.Mutex
 	cmd *exec.Cmd
@@ -89,6 +91,14 @@ func New(t testing.TB, env ...string) *Gateway {
 		}
 	})
 	return g
+}
+
+func (g *Gateway) program() string {
+	g.t.Helper()
+	if g.Program != "" {
+		return g.Program
+	}
+	return Binary(g.t)
 }
 
 func tail(s string, n int) string { return s[max(0, len(s)-n):] }
@@ -139,7 +149,7 @@ func (g *Gateway) config(caddyfile string) string {
 func (g *Gateway) Start(caddyfile string) *Gateway {
 	g.t.Helper()
 	path := g.config(caddyfile)
-	cmd := exec.Command(Binary(g.t), "run", "--config", path, "--adapter", "caddyfile")
+	cmd := exec.Command(g.program(), "run", "--config", path, "--adapter", "caddyfile")
 	cmd.Env, cmd.Stdout, cmd.Stderr, cmd.Dir = g.env, g, g, g.Dir
 	if err := cmd.Start(); err != nil {
 		g.t.Fatal(err)
@@ -188,7 +198,7 @@ func (g *Gateway) open() bool {
 // what it printed.
 func (g *Gateway) Run(args ...string) (string, error) {
 	g.t.Helper()
-	cmd := exec.Command(Binary(g.t), args...)
+	cmd := exec.Command(g.program(), args...)
 	cmd.Env, cmd.Dir = g.env, g.Dir
 	out, err := cmd.CombinedOutput()
 	return string(out), err
