@@ -29,7 +29,10 @@ type (
 		Pending, Delivered, Dead, Discarded, Filtered int64
 		OldestPending                                 *time.Time `json:"oldest_pending"`
 		Rate                                          float64
-		LastError                                     string `json:"last_error"`
+		LastError                                     string     `json:"last_error"`
+		DownSince                                     *time.Time `json:"down_since"`
+		NextProbe                                     *time.Time `json:"next_probe"`
+		Why                                           string
 	}
 	eventView struct {
 		Event, Source, Provider, ID, Type string
@@ -94,15 +97,33 @@ func (c *client) sources(list []sourceView) error {
 			if d.Filtered > 0 {
 				fmt.Fprintf(&notes, "%s/%s: %s events filtered: it did not want them\n", printable(s.Name), printable(d.Name), count(d.Filtered))
 			}
-			if d.LastError != "" {
-				fmt.Fprintf(&notes, "%s/%s: last attempt: %s\n", printable(s.Name), printable(d.Name), cut(printable(d.LastError), 500))
-			}
+			notes.WriteString(c.trouble(s.Name+"/"+d.Name, d))
 		}
 	}
 	if err := t.print(rows); err != nil {
 		return err
 	}
 	return c.printf("\n%s", notes.String())
+}
+
+// trouble says in words what keeps a destination's events; empty if nothing does.
+func (c *client) trouble(name string, d destinationView) string {
+	name = printable(name)
+	switch {
+	case d.State == "down" && d.DownSince != nil:
+		probe := ""
+		if d.NextProbe != nil {
+			probe = "; the next probe " + c.in(*d.NextProbe)
+		}
+		return fmt.Sprintf("%s: down for %s: %s%s\n", name, c.ago(d.DownSince), cut(printable(d.Why), 500), probe)
+	case d.State == "paused":
+		return fmt.Sprintf("%s: paused by an operator; `caddy webhooks resume %s` sends what waits\n", name, name)
+	case d.State == "orphaned":
+		return fmt.Sprintf("%s: not configured any more; `caddy webhooks move --help` says what can be done\n", name)
+	case d.LastError != "":
+		return fmt.Sprintf("%s: last attempt: %s\n", name, cut(printable(d.LastError), 500))
+	}
+	return ""
 }
 
 // filters are the flags of `events`, which are the API's parameters.

@@ -47,6 +47,9 @@ type alerts struct {
 	queue   chan alert
 	dropped atomic.Uint64
 
+	// every is how often is watched.
+	every time.Duration
+
 	mu sync.Mutex
 	// ready are the configurations whose events app takes events, the newest last.
 	// changed is closed when one is added.
@@ -59,7 +62,7 @@ type alerts struct {
 }
 
 func newAlerts() *alerts {
-	return &alerts{queue: make(chan alert, alertQueue), changed: make(chan struct{})}
+	return &alerts{queue: make(chan alert, alertQueue), changed: make(chan struct{}), every: watchEvery}
 }
 
 // put hands an alert over without waiting.
@@ -82,7 +85,7 @@ func (s *alerts) start(watch func(*App, time.Time)) {
 }
 
 func (s *alerts) run(live context.Context, quit <-chan struct{}, watch func(*App, time.Time)) {
-	tick := time.NewTicker(watchEvery)
+	tick := time.NewTicker(s.every)
 	defer tick.Stop()
 	for {
 		select {

@@ -4,11 +4,14 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-webhooks/caddy-webhooks/event"
 	"github.com/caddy-webhooks/caddy-webhooks/store"
@@ -137,14 +140,19 @@ func TestAnExitTellsWhatWaitsAndDoesNotHangOnAHandler(t *testing.T) {
 
 // watched is a gateway over a store in memory with one configuration, which
 // emits into a channel.
-func watched(t *testing.T, a *App) (*Gateway, chan caddy.Event) {
+func watched(t *testing.T, a *App, routes ...caddyhttp.MiddlewareHandler) (*Gateway, chan caddy.Event) {
 	t.Helper()
 	got := make(chan caddy.Event, 64)
 	of := subscribe(t, told(got))
 	a.Store = &Store{Kind: kindMemory}
-	provision(t, a)
+	ctx := provision(t, a)
 	a.events = of.events
-	register(t, a, nil, "shop")
+	a.gateway.alerts.every = time.Hour // the tests watch by themselves
+	var list caddyhttp.RouteList
+	for _, h := range routes {
+		list = chain(t, ctx, h)
+	}
+	register(t, a, list, "shop")
 	if err := a.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -225,6 +233,47 @@ func TestDestinationsAndDeadEventsAreToldOf(t *testing.T) {
 		if want == AlertDead && (e.Data["id"] != "evt_1" || e.Data["status"] != 410 || e.Data["attempts"] != 3 || e.Data["why"] != "gone") {
 			t.Errorf("%v", e.Data)
 		}
+	}
+}
+
+// answers is a backend whose status can be changed.
+type answers struct{ status *atomic.Int64 }
+
+func (b answers) ServeHTTP(w http.ResponseWriter, _ *http.Request, _ caddyhttp.Handler) error {
+	w.WriteHeader(int(b.status.Load()))
+	return nil
+}
+
+func TestTheDispatcherTellsOfDeadEventsAndOutages(t *testing.T) {
+	b := answers{new(atomic.Int64)}
+	b.status.Store(http.StatusGone)
+	a := new(App)
+	g, got := watched(t, a, b)
+	s := a.source("shop")
+	send := func() {
+		e := webhook("shop")
+		e.Received = time.Now()
+		if _, err := s.Accept(t.Context(), e, nil, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	send()
+	if e := <-got; e.Name() != AlertDead || e.Data["status"] != http.StatusGone || e.Data["attempts"] != 1 {
+		t.Errorf("%s %v", e.Name(), e.Data)
+	}
+	b.status.Store(http.StatusInternalServerError)
+	for range 5 {
+		send()
+	}
+	if e := <-got; e.Name() != AlertDown || e.Data["why"] != "backend answered 500" {
+		t.Errorf("%s %v", e.Name(), e.Data)
+	}
+	if d := g.Sources()[0].Destinations[0]; d.State != Down {
+		t.Errorf("told, and shown as %s", d.State)
+	}
+	b.status.Store(http.StatusOK)
+	if e := <-got; e.Name() != AlertUp {
+		t.Errorf("%s %v", e.Name(), e.Data)
 	}
 }
 

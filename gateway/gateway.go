@@ -186,7 +186,7 @@ func (g *Gateway) open(a *App, was *live) (*live, error) {
 	}
 	return &live{store: s, dispatcher: deliver.New(deliver.Options{
 		Queue: s, Logger: slog.New(g.relay),
-		Observe: deliver.Observer{Attempt: g.observeAttempt, Lag: g.metrics.observeLag},
+		Observe: deliver.Observer{Attempt: g.observeAttempt, Lag: g.metrics.observeLag, State: g.stateChanged, Dead: g.died},
 	})}, nil
 }
 

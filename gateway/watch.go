@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"sync"
 	"time"
 
@@ -131,7 +132,7 @@ func (g *Gateway) watch(app *App, now time.Time) {
 	for _, s := range g.status(l, app, stats) {
 		for _, d := range s.Destinations {
 			name := event.Destination{Source: s.Name, Name: d.Name}
-			g.tellState(name, d.State, d.why(), now)
+			g.tellState(name, d.State, cmp.Or(d.Why, d.LastError), now)
 			g.tellAge(name, d, app.alertAge(), now)
 		}
 	}
@@ -139,14 +140,6 @@ func (g *Gateway) watch(app *App, now time.Time) {
 	for _, s := range app.list() {
 		g.tellBytes(s.config.Name, stats.SourceBytes[s.config.Name], store.ShareOf(app.MaxBacklog, s.config.Share), app)
 	}
-}
-
-// why says in words what is wrong with a destination.
-func (d DestinationStatus) why() string {
-	if d.State == Down && d.LastError == "" {
-		return "every upstream fails its health checks"
-	}
-	return d.LastError
 }
 
 // tellAge tells of a destination whose oldest event waits for too long.

@@ -22,7 +22,7 @@ func alerting(t *testing.T, env ...string) *testkit.Gateway {
 	}
 	script, err := os.ReadFile(filepath.Join("..", "..", "examples", "alerts", "alert.sh"))
 	if err == nil {
-		err = os.WriteFile(filepath.Join(g.Dir, "alert.sh"), script, 0o700) //nolint:gosec // it is run
+		err = os.WriteFile(filepath.Join(g.Dir, "alert.sh"), script, 0o700)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -60,4 +60,9 @@ func TestExampleAlertsTellsOfWhatGoesWrongAndRightAgain(t *testing.T) {
 	}
 	app.Answer(nil)
 	told("up github/default: down for ")
+	app.Answer(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusGone) })
+	if _, _, err := testkit.Post(url, testkit.Secret, "gone", []byte(`{}`)); err != nil {
+		t.Fatal(err)
+	}
+	told("dead github/default: ")
 }
