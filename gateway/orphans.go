@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/caddy-webhooks/caddy-webhooks/event"
 	"github.com/caddy-webhooks/caddy-webhooks/store"
@@ -24,14 +23,15 @@ func warnOrphans(stats store.Stats, before, a *App) {
 	}
 }
 
-// heir guesses which destination follows on one that is gone. One that is new
-// with this configuration is likelier than one that was there before.
+// heir guesses which destination follows on one that is gone: one of its source,
+// or of a source that came in its source's place. One that is new with this
+// configuration is likelier than one that was there before.
 func heir(d event.Destination, before, a *App) string {
 	var fresh, all []event.Destination
 	for _, s := range a.list() {
 		for _, to := range s.names {
-			if to.Source != d.Source && (a.source(d.Source) != nil || to.Name != d.Name && len(s.names) > 1) {
-				continue // its source is still there, or it is one of several of another source
+			if to.Source != d.Source && !replaces(s, to, d, before, a) {
+				continue
 			}
 			all = append(all, to)
 			if before != nil && !before.has(to) {
@@ -44,8 +44,19 @@ func heir(d event.Destination, before, a *App) string {
 			return list[0].String()
 		}
 	}
-	if slices.ContainsFunc(all, func(to event.Destination) bool { return to.Source == d.Source }) {
+	if a.source(d.Source) != nil {
 		return d.Source + "/<destination>"
 	}
 	return "<source>/<destination>"
+}
+
+// replaces tells whether a destination of another source may stand for one whose
+// source is gone: the source is new, of the same provider, and has this one
+// destination, or one of the same name.
+func replaces(s *Source, to, gone event.Destination, before, a *App) bool {
+	if before == nil || a.source(gone.Source) != nil || before.source(to.Source) != nil {
+		return false
+	}
+	was := before.source(gone.Source)
+	return was != nil && was.config.Provider == s.config.Provider && (to.Name == gone.Name || len(s.names) == 1)
 }
