@@ -32,6 +32,7 @@ it. Another source takes it for a new event.`,
 	for _, name := range moveFilters() {
 		cmd.Flags().String(name, "", filters[name])
 	}
+	cmd.Flags().Lookup("state").Usage = "pending or dead"
 	cmd.Flags().String("to", "", "The destination, as <source>/<destination>")
 	cmd.Flags().Bool("dry-run", false, "Only count")
 	cmd.RunE = run(func(c *client, cmd *cobra.Command, _ []string) error {
