@@ -195,7 +195,7 @@ func TestExamplePrivateCA(t *testing.T) {
 	}
 }
 
-func TestNothingIsSentWhileEveryUpstreamFailsItsChecks(t *testing.T) {
+func TestNothingIsTriedWhileEveryUpstreamFailsItsChecks(t *testing.T) {
 	t.Parallel()
 	var sick atomic.Bool
 	var checks atomic.Int64
@@ -252,6 +252,11 @@ func TestNothingIsSentWhileEveryUpstreamFailsItsChecks(t *testing.T) {
 	post("sick-")
 	seen := checks.Load() + 20 // some moments
 	testkit.Eventually(t, "its health is looked at again and again", func() bool { return checks.Load() > seen })
+	for id, attempts := range attempted(g) {
+		if len(id) > 4 && id[:4] == "sick" && attempts > 0 {
+			t.Errorf("%s was tried %d times, of which nothing could come", id, attempts)
+		}
+	}
 	if posts() != n || destinationState(g) != "down" {
 		t.Errorf("%d requests came, want %d; the destination is %s", posts(), n, destinationState(g))
 	}
@@ -268,4 +273,20 @@ func destinationState(g *testkit.Gateway) string {
 	}
 	g.Get("/webhooks/sources", &v)
 	return v.Sources[0].Destinations[0].State
+}
+
+// attempted tells how often each event has been tried, by the provider's ID.
+func attempted(g *testkit.Gateway) map[string]int {
+	var v struct {
+		Events []struct {
+			ID         string
+			Deliveries []struct{ Attempts int }
+		}
+	}
+	g.Get("/webhooks/events?limit=100", &v)
+	n := map[string]int{}
+	for _, e := range v.Events {
+		n[e.ID] = e.Deliveries[0].Attempts
+	}
+	return n
 }
