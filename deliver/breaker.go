@@ -34,6 +34,11 @@ type breaker struct {
 	row    int
 	events []uint64
 
+	// failing has the events that were answered 5xx since the last success, and
+	// blamed those of them that were while others were taken: what the destination
+	// answers them says nothing of how it is.
+	failing, blamed map[uint64]struct{}
+
 	probing   bool // one is under way
 	next      time.Time
 	wait      time.Duration
@@ -53,6 +58,12 @@ func fails(out event.Outcome) bool {
 
 // failed takes a failure into account, and tells whether it opens the breaker.
 func (b *breaker) failed(seq uint64, out event.Outcome, now time.Time, float float64) (opened bool) {
+	if _, blamed := b.blamed[seq]; blamed && out.Status >= 500 && !b.open {
+		return false
+	}
+	if out.Status >= 500 && len(b.failing) < maxProbed {
+		b.failing = put(b.failing, seq)
+	}
 	b.row++
 	if len(b.events) < openEvents && !slices.Contains(b.events, seq) {
 		b.events = append(b.events, seq)
@@ -89,9 +100,31 @@ func (b *breaker) answered(seq uint64, succeeded bool) (closed bool) {
 	closed = b.open
 	if succeeded {
 		b.charge(seq)
+		b.blame(seq)
 	}
-	*b = breaker{probed: b.probed, owing: b.owing, lastProbe: b.lastProbe}
+	*b = breaker{probed: b.probed, owing: b.owing, failing: b.failing, blamed: b.blamed, lastProbe: b.lastProbe}
 	return closed
+}
+
+// blame notes that the events which failed are themselves to blame, since
+// another one was taken.
+func (b *breaker) blame(succeeded uint64) {
+	if len(b.blamed)+len(b.failing) > maxProbed {
+		b.blamed = nil // they are found out again
+	}
+	for seq := range b.failing {
+		b.blamed = put(b.blamed, seq)
+	}
+	b.failing = nil
+	delete(b.blamed, succeeded)
+}
+
+func put(set map[uint64]struct{}, seq uint64) map[uint64]struct{} {
+	if set == nil {
+		set = map[uint64]struct{}{}
+	}
+	set[seq] = struct{}{}
+	return set
 }
 
 // charge makes the probes count of all events but the one that succeeded.

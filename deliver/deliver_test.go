@@ -51,7 +51,7 @@ func (b *backend) Forward(ctx context.Context, t event.Try) event.Outcome {
 	if answer != nil {
 		out = answer(ctx, c)
 	}
-	out.Number, out.At = t.Number, c.at
+	out.Number, out.At, out.Duration = t.Number, c.at, time.Since(c.at)
 	return out
 }
 

@@ -13,7 +13,7 @@ const (
 	freeLimit = 4
 	// slack is added to the floor: below it no backend suffers, and a latency of
 	// some hundred microseconds says more of this machine than of the backend.
-	slack = 2 * time.Millisecond
+	slack = 500 * time.Microsecond
 	// growBelow and shrinkAbove bound how many attempts may wait in the backend's
 	// own queue, as far as latency tells.
 	growBelow   = 1.0

@@ -8,6 +8,7 @@ require (
 	github.com/buildkite/go-buildkite/v4 v4.23.0
 	github.com/bwmarrin/discordgo v0.29.0
 	github.com/caddy-webhooks/caddy-webhooks v0.0.0
+	github.com/caddyserver/caddy/v2 v2.11.9
 	github.com/google/go-github/v66 v66.0.0
 	github.com/mailgun/mailgun-go/v4 v4.23.0
 	github.com/sendgrid/sendgrid-go v3.16.1+incompatible
@@ -38,7 +39,6 @@ require (
 	github.com/aryann/difflib v0.0.0-20210328193216-ff5ff6dc229b // indirect
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/bits-and-blooms/bitset v1.25.0 // indirect
-	github.com/caddyserver/caddy/v2 v2.11.9 // indirect
 	github.com/caddyserver/certmagic v0.25.6 // indirect
 	github.com/caddyserver/zerossl v0.1.6 // indirect
 	github.com/ccoveille/go-safecast/v2 v2.0.1 // indirect
