@@ -52,6 +52,7 @@ func init() {
 //			match @<name> | <matcher> [<argument>...] | `<expression>` | { … }
 //			order_by <placeholder>
 //			concurrency <n>
+//			rate <n>/<s|m|h>
 //			timeout <duration>
 //			accept_cut_answer
 //			retry {

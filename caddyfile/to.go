@@ -13,6 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy" // a `to` with upstreams is that directive
 
+	"github.com/caddy-webhooks/caddy-webhooks/gateway"
 	"github.com/caddy-webhooks/caddy-webhooks/handler"
 	"github.com/caddy-webhooks/caddy-webhooks/internal/dispense"
 )
@@ -37,6 +38,7 @@ func (ds *destinations) read(d *caddyfile.Dispenser) error {
 	maps.Copy(fields, dispense.Fields{
 		"name":              dispense.Name(&to.Name),
 		"concurrency":       dispense.Int(&to.Concurrency),
+		"rate":              dispense.Args("<n>/<s|m|h>", 1, 1, readRate(&to.Rate)),
 		"timeout":           dispense.Duration(&to.Timeout),
 		"accept_cut_answer": dispense.Flag(&to.AcceptCutAnswer),
 		"retry":             retry(&to.Retry),
@@ -270,4 +272,14 @@ func parse(h httpcaddyfile.Helper, at caddyfile.Token, directive []caddyfile.Tok
 		return nil, fmt.Errorf("%s at %s:%d is no directive that handles requests", directive[0].Text, directive[0].File, directive[0].Line)
 	}
 	return subroute.Routes, nil
+}
+
+func readRate(to *string) func(args []string) error {
+	return func(args []string) error {
+		if _, err := gateway.ParseRate(args[0]); err != nil {
+			return err //nolint:wrapcheck // it names the value
+		}
+		*to = args[0]
+		return nil
+	}
 }

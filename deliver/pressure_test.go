@@ -391,7 +391,7 @@ func TestWhileHealthChecksFindNothingNothingIsSent(t *testing.T) {
 		}
 		healthy = true
 		w.until(2*time.Second, "delivered", func() bool { return w.count(event.Delivered) == 1 })
-		if fmt.Sprint(states) != "[up down down up]" {
+		if len(states) != 2 || states[0] != "up down" || states[1] != "down up" {
 			t.Errorf("states %v, want down and up once", states)
 		}
 	})

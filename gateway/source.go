@@ -53,6 +53,8 @@ type Destination struct {
 	// Server is the one in whose site the destination stands; may be nil.
 	Server                   *caddyhttp.Server
 	Concurrency, Attempts    int
+	// Rate is the most attempts per second; 0: no limit.
+	Rate                     float64
 	Timeout, For             time.Duration
 	BackoffFirst, BackoffMax time.Duration
 	Never                    *[]int
@@ -69,7 +71,7 @@ func (d Destination) target(log *slog.Logger) deliver.Target {
 	}
 	return deliver.Target{
 		Policy: deliver.Policy{
-			Concurrency: d.Concurrency, Timeout: d.Timeout, For: d.For, Attempts: d.Attempts,
+			Concurrency: d.Concurrency, Rate: d.Rate, Timeout: d.Timeout, For: d.For, Attempts: d.Attempts,
 			Backoff: deliver.Schedule{First: d.BackoffFirst, Max: d.BackoffMax}, Never: never,
 		}.WithDefaults(),
 		Forwarder: forward.New(d.Routes, forward.Options{Destination: d.Name, Server: d.Server, Logger: log, AcceptCut: d.AcceptCut, Sign: d.Sign}),

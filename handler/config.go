@@ -157,8 +157,14 @@ type To struct {
 	// Routes deliver the event: any handlers of Caddy, normally a reverse_proxy.
 	Routes caddyhttp.RouteList `json:"routes,omitempty"`
 
-	// Concurrency is the most attempts at once. Default: 16.
+	// Concurrency is the most attempts at once. Default: 16. How many there are
+	// below it follows from how the destination bears them: one after it was down,
+	// fewer when it fails or grows slow.
 	Concurrency int `json:"concurrency,omitempty"`
+
+	// Rate is the most attempts per time, as `5/s`, `100/m` or `1000/h`, replays
+	// included; at most as many as in one second come at once. Default: no limit.
+	Rate string `json:"rate,omitempty"`
 
 	// Timeout bounds one attempt. Default: 30s.
 	Timeout caddy.Duration `json:"timeout,omitempty"`

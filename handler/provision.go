@@ -131,6 +131,9 @@ func (h *Handler) checkDestinations() error {
 		case len(to.Routes) == 0:
 			return fmt.Errorf("destination %s has neither an upstream nor a route", to.Name)
 		}
+		if _, err := gateway.ParseRate(to.Rate); err != nil {
+			return fmt.Errorf("destination %s: rate %w", to.Name, err)
+		}
 		seen[to.Name] = true
 	}
 	return nil
@@ -275,8 +278,9 @@ func (h *Handler) register(ctx caddy.Context, config []byte) error {
 }
 
 func (t *To) destination(server *caddyhttp.Server) gateway.Destination {
+	rate, _ := gateway.ParseRate(t.Rate) // checked by checkDestinations
 	d := gateway.Destination{
-		Name: t.Name, Routes: t.Routes, Server: server, Concurrency: t.Concurrency, Timeout: time.Duration(t.Timeout),
+		Name: t.Name, Routes: t.Routes, Server: server, Concurrency: t.Concurrency, Rate: rate, Timeout: time.Duration(t.Timeout),
 		AcceptCut: t.AcceptCutAnswer,
 	}
 	if r := t.Retry; r != nil {
