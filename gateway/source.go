@@ -51,8 +51,8 @@ type Destination struct {
 	Name   string
 	Routes caddyhttp.RouteList
 	// Server is the one in whose site the destination stands; may be nil.
-	Server                   *caddyhttp.Server
-	Concurrency, Attempts    int
+	Server                *caddyhttp.Server
+	Concurrency, Attempts int
 	// Rate is the most attempts per second; 0: no limit.
 	Rate                     float64
 	Timeout, For             time.Duration
