@@ -138,6 +138,8 @@ func exists(g Gateway, f store.Filter) error {
 type parcel struct {
 	event event.ID
 	at    event.Destination
+	// ordered tells that it goes in turn with others.
+	ordered bool
 }
 
 // collect finds what is to be moved, the oldest first.
@@ -169,7 +171,7 @@ func (m *moving) parcels(row store.Row) (list []parcel) {
 			at.Source = d.Source
 		}
 		if d.State.Unsettled() && at != m.command.Target && m.filter.Delivery(at, d.State) {
-			list = append(list, parcel{row.ID, at})
+			list = append(list, parcel{row.ID, at, d.Ordered})
 		}
 	}
 	return list
@@ -179,12 +181,21 @@ func (m *moving) parcels(row store.Row) (list []parcel) {
 // serves many.
 const movers = 32
 
+// together is how many of these may be moved at once: what is delivered in an
+// order arrives in that order only one by one.
+func together(parcels []parcel) int {
+	if slices.ContainsFunc(parcels, func(p parcel) bool { return p.ordered }) {
+		return 1
+	}
+	return movers
+}
+
 // carry moves the parcels, about in their order. It ends at the first failure
 // that is none of a single event's.
 func (m *moving) carry(ctx context.Context, s store.Store, parcels []parcel, v *movedJSON) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	var next, moved, skipped, sending atomic.Int64
+	var moved, skipped, sending atomic.Int64
 	one := func(p parcel) {
 		c := m.command
 		c.Event, c.Destination = p.event, p.at.String()
@@ -201,15 +212,15 @@ func (m *moving) carry(ctx context.Context, s store.Store, parcels []parcel, v *
 			cancel(err)
 		}
 	}
-	var wg sync.WaitGroup
-	for range min(movers, len(parcels)) {
-		wg.Go(func() {
-			for i := next.Add(1) - 1; i < int64(len(parcels)) && ctx.Err() == nil; i = next.Add(1) - 1 {
-				one(parcels[i])
-			}
-		})
+	for some := range slices.Chunk(parcels, together(parcels)) {
+		var wg sync.WaitGroup
+		for _, p := range some {
+			wg.Go(func() { one(p) })
+		}
+		if wg.Wait(); ctx.Err() != nil {
+			break
+		}
 	}
-	wg.Wait()
 	v.Moved, v.Skipped, v.Sending = moved.Load(), skipped.Load(), sending.Load()
 	return context.Cause(ctx)
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/caddy-webhooks/caddy-webhooks/event"
 	"github.com/caddy-webhooks/caddy-webhooks/store"
@@ -48,6 +49,31 @@ func TestOrphansAreMovedOldestFirstOverManyPages(t *testing.T) {
 	}
 	if v := moves(t, a, `{"source":"shop","to":"shop/new"}`); v.Matched != 0 {
 		t.Errorf("what has arrived is moved again: %+v", v)
+	}
+}
+
+func TestWhatIsDeliveredInAnOrderArrivesInIt(t *testing.T) {
+	t.Parallel()
+	a, s := deskAPI(t, dest("shop", "new"))
+	const n = 300
+	for i := range n {
+		_, err := s.Accept(t.Context(), store.Admission{
+			Event: &event.Event{Source: "shop", Provider: "github", ProviderID: fmt.Sprint(i), Received: time.Now(), Body: []byte("{}")},
+			Owed:  []store.Owed{{Destination: "old", Order: 1}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if v := moves(t, a, `{"source":"shop","destination":"old","to":"new"}`); v.Moved != n {
+		t.Fatalf("%+v, want all %d moved", v, n)
+	}
+	for i := range n {
+		l := due(t, s, dest("shop", "new"))
+		if len(l) != 1 || l[0].Event.ProviderID != fmt.Sprint(i) {
+			t.Fatalf("at place %d are due %+v", i, l)
+		}
+		settle(t, s, l[0], event.Delivered, event.Attempt{Status: 200})
 	}
 }
 

@@ -121,6 +121,8 @@ func (s State) Unsettled() bool { return s == Pending || s == Dead }
 type Delivery struct {
 	// Destination is the name of the `to`.
 	Destination string
+	// Ordered tells that it goes in turn with others of its key.
+	Ordered bool
 	// Source is the destination's, where it is another than the event's: an
 	// operator has moved the delivery.
 	Source string

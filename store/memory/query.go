@@ -69,6 +69,7 @@ func (r *record) row() store.Row {
 	for _, d := range r.deliveries {
 		shown := d.Delivery
 		shown.InFlight = d.token != 0
+		shown.Ordered = d.order != 0
 		if d.to.name.Source != e.Source {
 			shown.Source = d.to.name.Source
 		}

@@ -39,6 +39,9 @@ func oneOfAKey(r *rig) {
 	}
 	for _, id := range ids {
 		l := r.one(dest("default"), id)
+		if !delivery(r.get(id).Row, "default").Ordered {
+			r.Errorf("%v is not shown as ordered", id)
+		}
 		r.nothing(dest("default"))
 		r.settle(l, event.Delivered)
 	}
