@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -123,6 +124,8 @@ func TestABackendThatComesBackIsNotPushedOverAgain(t *testing.T) {
 				time.Sleep(10 * time.Minute)
 				ideal := time.Duration(float64(events) / float64(a.workers) * float64(a.takes))
 				took := w.until(10*ideal, "drained", func() bool { return w.count(event.Delivered) == events })
+				a.mu.Lock()
+				defer a.mu.Unlock()
 				t.Logf("drained in %v, ideally %v; %d falls", took, ideal, a.falls)
 				if a.falls > 0 {
 					t.Errorf("it fell over %d times", a.falls)
@@ -241,9 +244,10 @@ func TestAnEventThatAloneFailsOpensNothing(t *testing.T) {
 func TestAPoisonousProbeHoldsNothingOpen(t *testing.T) {
 	t.Parallel()
 	inWorld(t, deliver.Policy{Backoff: deliver.Schedule{First: time.Hour, Max: 10 * time.Hour}}, func(w *world) {
-		down := true
+		var down atomic.Bool
+		down.Store(true)
 		w.backend.answer = func(_ context.Context, c call) event.Outcome {
-			if down || c.id == "0" {
+			if down.Load() || c.id == "0" {
 				return status(500)
 			}
 			return ok()
@@ -251,7 +255,7 @@ func TestAPoisonousProbeHoldsNothingOpen(t *testing.T) {
 		w.storeMany(5, unordered) // all are tried, and then due in hours only
 		w.until(time.Minute, "down", func() bool { return w.d.Stats()[0].Down })
 		time.Sleep(10 * time.Minute)
-		down = false
+		down.Store(false)
 		w.until(time.Minute, "up again", func() bool { return !w.d.Stats()[0].Down })
 	})
 }
@@ -259,9 +263,10 @@ func TestAPoisonousProbeHoldsNothingOpen(t *testing.T) {
 func TestProbesCountOnceAnotherEventHasSucceeded(t *testing.T) {
 	t.Parallel()
 	inWorld(t, deliver.Policy{Attempts: 8}, func(w *world) {
-		down := true
+		var down atomic.Bool
+		down.Store(true)
 		w.backend.answer = func(_ context.Context, c call) event.Outcome {
-			if down || c.id == "poison" {
+			if down.Load() || c.id == "poison" {
 				return status(500)
 			}
 			return ok()
@@ -273,7 +278,7 @@ func TestProbesCountOnceAnotherEventHasSucceeded(t *testing.T) {
 		if d := w.state(poison); d.State != event.Pending || d.Attempts < 10 || d.Attempts-d.Excused > 5 {
 			t.Errorf("while it is down: %+v, want many attempts, nearly all excused", d)
 		}
-		down = false
+		down.Store(false)
 		w.until(time.Hour, "dead", func() bool { return w.state(poison).State == event.Dead })
 		if n := w.count(event.Delivered); n != 4 {
 			t.Errorf("%d are delivered, want 4", n)
@@ -366,6 +371,8 @@ func TestKeysKeepTheirOrderThroughFailures(t *testing.T) {
 		}
 		w.storeMany(events, func(i int) uint64 { return uint64(i%keys) + 1 })
 		w.until(10*time.Hour, "all delivered", func() bool { return w.count(event.Delivered) == events })
+		w.backend.mu.Lock()
+		defer w.backend.mu.Unlock()
 		if w.backend.mostOnce < 8 {
 			t.Errorf("at most %d at once: keys wait for each other", w.backend.mostOnce)
 		}
@@ -375,13 +382,13 @@ func TestKeysKeepTheirOrderThroughFailures(t *testing.T) {
 func TestWhileHealthChecksFindNothingNothingIsSent(t *testing.T) {
 	t.Parallel()
 	inWorld(t, deliver.Policy{}, func(w *world) {
-		healthy := false
-		var states []string
+		var healthy atomic.Bool
+		states := make(chan string, 8)
 		w.d.Stop(w.Context())
 		w.d = deliver.New(deliver.Options{Queue: w.store, Observe: deliver.Observer{
-			State: func(_ event.Destination, from, to, _ string) { states = append(states, from+" "+to) },
+			State: func(_ event.Destination, from, to, _ string) { states <- from + " " + to },
 		}})
-		w.d.Configure(map[event.Destination]deliver.Target{shop: {Forwarder: w.backend, Healthy: func() bool { return healthy }}})
+		w.d.Configure(map[event.Destination]deliver.Target{shop: {Forwarder: w.backend, Healthy: healthy.Load}})
 		w.d.Start()
 		w.accept("one")
 		time.Sleep(time.Hour)
@@ -389,10 +396,10 @@ func TestWhileHealthChecksFindNothingNothingIsSent(t *testing.T) {
 		if n := len(w.backend.calls()); n != 0 || !w.d.Stats()[0].Down || w.d.Hurry(shop, 1) {
 			t.Errorf("%d attempts while nothing is healthy: %+v", n, w.d.Stats()[0])
 		}
-		healthy = true
+		healthy.Store(true)
 		w.until(2*time.Second, "delivered", func() bool { return w.count(event.Delivered) == 1 })
-		if len(states) != 2 || states[0] != "up down" || states[1] != "down up" {
-			t.Errorf("states %v, want down and up once", states)
+		if len(states) != 2 || <-states != "up down" || <-states != "down up" {
+			t.Error("want that it went down and came up once")
 		}
 	})
 }
