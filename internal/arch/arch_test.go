@@ -106,7 +106,7 @@ var law = map[string]room{
 	},
 	"bench": {
 		why: "measures the whole from outside, and its parts", caddy: true, badger: true,
-		from: []string{".", "event", "store", "store/local", "store/local/journal", "dedup", "verify", "verify/providers", "verify/verifytest"},
+		from: []string{".", "event", "deliver", "store", "store/local", "store/local/journal", "dedup", "verify", "verify/providers", "verify/verifytest"},
 	},
 }
 
