@@ -472,3 +472,69 @@ func TestWhoHurriesIsSentAtOnceOrNotAtAll(t *testing.T) {
 		w.until(2*time.Second, "the other delivered", func() bool { return w.count(event.Delivered) == 2 })
 	})
 }
+
+// counting counts how often a queue is asked.
+type counting struct {
+	store.Queue
+	asked atomic.Int64
+}
+
+func (q *counting) Lease(ctx context.Context, d event.Destination, r store.LeaseRequest) ([]store.Lease, time.Time, error) {
+	q.asked.Add(1)
+	return q.Queue.Lease(ctx, d, r)
+}
+
+func TestTheQueueIsNotAskedInASpin(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		answer func(context.Context, call) event.Outcome
+		after  store.Action
+		rate   float64
+	}{
+		"down with nothing left":   {answer: func(context.Context, call) event.Outcome { return status(500) }, after: store.Discard},
+		"down and paused":          {answer: func(context.Context, call) event.Outcome { return status(500) }, after: store.Pause},
+		"a backlog and a slow one": {answer: func(context.Context, call) event.Outcome { time.Sleep(10 * time.Minute); return ok() }},
+		"a low rate":               {answer: func(context.Context, call) event.Outcome { return ok() }, rate: 1. / 600},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inWorld(t, deliver.Policy{}, func(w *world) {
+				w.d.Stop(w.Context())
+				w.backend.answer = c.answer
+				q := &counting{Queue: w.store}
+				w.d = deliver.New(deliver.Options{Queue: q})
+				w.d.Configure(map[event.Destination]deliver.Target{shop: {
+					Policy: deliver.Policy{Timeout: time.Hour, Rate: c.rate, Concurrency: 2}, Forwarder: w.backend,
+				}})
+				w.storeMany(50, unordered)
+				w.d.Start()
+				time.Sleep(10 * time.Minute)
+				w.all(c.after)
+				before := q.asked.Load()
+				time.Sleep(10 * time.Hour)
+				if n := q.asked.Load() - before; n > 2*10*3600/30+200 {
+					t.Errorf("in ten hours it was asked %d times", n)
+				}
+			})
+		})
+	}
+}
+
+// all does something to every event, or to the destination.
+func (w *world) all(a store.Action) {
+	w.Helper()
+	if a == store.Pause {
+		w.pause(a)
+	}
+	page, err := w.store.Query(w.Context(), store.Filter{Limit: 100})
+	if err != nil {
+		w.Fatal(err)
+	}
+	for _, row := range page.Rows {
+		if a == store.Discard {
+			if _, err := w.store.Command(w.Context(), store.Command{Action: a, Event: row.ID}); err != nil {
+				w.Fatal(err)
+			}
+		}
+	}
+}

@@ -98,19 +98,22 @@ func (l *lane) sleep(wait time.Duration) time.Duration {
 		return wait
 	}
 	now, d := l.d.o.Now(), rescan
+	until := func(at time.Time) { // what has passed waits for something else
+		if at.After(now) {
+			d = min(d, at.Sub(now))
+		}
+	}
 	switch {
 	case l.target == nil:
 		return rescan
 	case now.Before(l.heldUntil):
-		d = min(d, l.heldUntil.Sub(now))
+		until(l.heldUntil)
 	case l.unwell:
-		d = min(d, healthEvery)
-	case l.breaker.open:
-		if !l.breaker.probing {
-			d = min(d, l.breaker.next.Sub(now))
-		}
-	case !l.next.IsZero():
-		d = min(d, l.next.Sub(now))
+		d = healthEvery
+	case l.breaker.open && now.Before(l.breaker.next):
+		until(l.breaker.next)
+	default:
+		until(l.next)
 	}
 	if tokens := l.bucket.wait(now); tokens > 0 && len(l.fresh)+len(l.backlog)+len(l.suspects) > 0 {
 		d = min(d, tokens)
