@@ -77,14 +77,15 @@ func TestARenamedDestinationsEventsAreOrphanedMovedAndDelivered(t *testing.T) {
 		t.Fatal(err)
 	}
 	const command = "caddy webhooks move --source shop --destination old --to shop/new"
-	if !strings.Contains(g.Log(), `"pending":5,"dead":0,"hint":"move them: `+command+`;`) {
-		t.Error("the reload does not warn with the command that moves the events")
-	}
+	testkit.Eventually(t, "the reload warns with the command that moves the events", func() bool {
+		return strings.Contains(g.Log(), `"pending":5,"dead":0,"hint":"move them: `+command+`;`)
+	})
 	orphaned := func(when string) {
 		t.Helper()
-		if d := stands(t, g, "shop", "old"); d == nil || d["state"] != "orphaned" || d["pending"] != 5.0 || d["in_flight"] != 0.0 {
-			t.Errorf("%s the old destination is %v", when, d)
-		}
+		testkit.Eventually(t, when+" the old destination is orphaned, with five events, and nothing is under way", func() bool {
+			d := stands(t, g, "shop", "old")
+			return d != nil && d["state"] == "orphaned" && d["pending"] == 5.0 && d["in_flight"] == 0.0
+		})
 	}
 	orphaned("after the reload")
 	again(g, after)
@@ -129,9 +130,9 @@ func TestARenamedSourcesEventsAreMovedToTheNewOne(t *testing.T) {
 	if err := g.Reload(after); err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(g.Log(), "caddy webhooks move --source shop --destination default --to store/default;") {
-		t.Error("the reload does not warn with the command that moves the events")
-	}
+	testkit.Eventually(t, "the reload warns with the command that moves the events", func() bool {
+		return strings.Contains(g.Log(), "caddy webhooks move --source shop --destination default --to store/default;")
+	})
 	if out := runs(t, g, "sources"); !strings.Contains(out, "orphaned") || !strings.Contains(out, "shop (not configured)") {
 		t.Errorf("sources:\n%s", out)
 	}
