@@ -135,7 +135,9 @@ func TestWhatWaitsForAVanishedDestinationIsKeptShownAndNotSent(t *testing.T) {
 	if got := states(g); got["github/default"] != "orphaned" || got["github/other"] != "up" {
 		t.Errorf("the destinations' states are %v", got)
 	}
-	testkit.Eventually(t, "the log says it", func() bool { return strings.Contains(g.Log(), "events wait for a destination that is not configured any more") })
+	testkit.Eventually(t, "the log says it", func() bool {
+		return strings.Contains(g.Log(), "events wait for a destination that is not configured any more")
+	})
 	app.Answer(nil)
 	accepted(t, g, "two")
 	testkit.Eventually(t, "the new destination gets the new event", func() bool { return app.Times()["two"] == 1 })
