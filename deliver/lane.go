@@ -231,7 +231,7 @@ func (l *lane) went(to, why string) {
 		words = "destination is down; its events are kept and lose no time, one is tried now and then"
 	}
 	level(words, "source", l.name.Source, "destination", l.name.Name, "why", why,
-		"failures", l.health.failures, "since", l.downSince())
+		"failures", max(l.health.failures, l.breaker.row), "since", l.downSince())
 	if l.d.o.Observe.State != nil {
 		l.d.o.Observe.State(l.name, from, to, why)
 	}
