@@ -130,8 +130,8 @@ func (l *lane) slots(now time.Time) int {
 }
 
 // spawn starts workers as long as there is work and room.
-func (l *lane) spawn() {
-	for now := l.d.o.Now(); l.running < l.slots(now) && l.bucket.wait(now) == 0; {
+func (l *lane) spawn(now time.Time) {
+	for l.running < l.slots(now) && l.bucket.wait(now) == 0 {
 		lease, ok := l.pick()
 		if !ok {
 			return

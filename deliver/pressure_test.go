@@ -538,3 +538,34 @@ func (w *world) all(a store.Action) {
 		}
 	}
 }
+
+// slow is a queue that takes a second to answer.
+type slow struct{ store.Queue }
+
+func (q slow) Lease(ctx context.Context, d event.Destination, r store.LeaseRequest) ([]store.Lease, time.Time, error) {
+	leases, next, err := q.Queue.Lease(ctx, d, r)
+	time.Sleep(time.Second)
+	return leases, next, err
+}
+
+func TestWhatComesDueWhileTheQueueAnswersDoesNotWaitForTheNextRound(t *testing.T) {
+	t.Parallel()
+	inWorld(t, deliver.Policy{}, func(w *world) {
+		w.d.Stop(w.Context())
+		var failed atomic.Bool
+		w.backend.answer = func(context.Context, call) event.Outcome {
+			if failed.CompareAndSwap(false, true) {
+				return status(302)
+			}
+			return ok()
+		}
+		w.d = deliver.New(deliver.Options{Queue: slow{w.store}})
+		backoff := deliver.Schedule{First: 900 * time.Millisecond, Max: 900 * time.Millisecond}
+		w.d.Configure(map[event.Destination]deliver.Target{shop: {
+			Policy: deliver.Policy{Backoff: backoff}, Forwarder: w.backend,
+		}})
+		w.storeMany(1, unordered)
+		w.d.Start()
+		w.until(10*time.Second, "the second attempt made", func() bool { return w.count(event.Delivered) == 1 })
+	})
+}

@@ -36,12 +36,14 @@ func (l *lane) pump() {
 			l.due = true
 			l.mu.Unlock()
 		}
-		l.emptyIfClosed()
-		err := l.fill()
+		asked := l.d.o.Now()
+		l.emptyIfClosed(asked)
+		err := l.fill(asked)
 		wait = l.complain(err, wait)
 		l.mu.Lock()
-		l.spawn()
-		sleep := l.sleep(wait)
+		now := l.d.o.Now()
+		l.spawn(now)
+		sleep := l.sleep(wait, asked, now)
 		l.mu.Unlock()
 		timer.Reset(sleep)
 		if wait > 0 && !l.pause(timer) {
@@ -53,10 +55,10 @@ func (l *lane) pump() {
 // emptyIfClosed gives what waits in memory back to the store while nothing may be
 // sent: it is nobody's there, an operator can act on it, and it comes again
 // sorted.
-func (l *lane) emptyIfClosed() {
+func (l *lane) emptyIfClosed(now time.Time) {
 	l.mu.Lock()
 	var back []store.Lease
-	if l.closed(l.d.o.Now()) {
+	if l.closed(now) {
 		back = l.takeWaiting()
 	}
 	l.mu.Unlock()
@@ -92,25 +94,27 @@ func (l *lane) complain(err error, wait time.Duration) time.Duration {
 	return min(2*wait, storeBackoffMax)
 }
 
-// sleep is how long the pump may sleep if nobody wakes it. The mutex is held.
-func (l *lane) sleep(wait time.Duration) time.Duration {
+// sleep is how long the pump may sleep if nobody wakes it. What had come when the
+// queue was asked has been seen to, or waits for something else; what has come
+// since has not. The mutex is held.
+func (l *lane) sleep(wait time.Duration, asked, now time.Time) time.Duration {
 	if wait > 0 {
 		return wait
 	}
-	now, d := l.d.o.Now(), rescan
-	until := func(at time.Time) { // what has passed waits for something else
-		if at.After(now) {
+	d := rescan
+	until := func(at time.Time) {
+		if at.After(asked) {
 			d = min(d, at.Sub(now))
 		}
 	}
 	switch {
 	case l.target == nil:
 		return rescan
-	case now.Before(l.heldUntil):
+	case asked.Before(l.heldUntil):
 		until(l.heldUntil)
 	case l.unwell:
 		d = healthEvery
-	case l.breaker.open && now.Before(l.breaker.next):
+	case l.breaker.open && asked.Before(l.breaker.next):
 		until(l.breaker.next)
 	default:
 		until(l.next)
@@ -122,8 +126,8 @@ func (l *lane) sleep(wait time.Duration) time.Duration {
 }
 
 // fill leases a window of the backlog if it runs low.
-func (l *lane) fill() error {
-	r, ok := l.want()
+func (l *lane) fill(now time.Time) error {
+	r, ok := l.want(now)
 	if !ok {
 		return nil
 	}
@@ -149,10 +153,9 @@ func (l *lane) fill() error {
 }
 
 // want says what to lease, if anything.
-func (l *lane) want() (r store.LeaseRequest, ok bool) {
+func (l *lane) want(now time.Time) (r store.LeaseRequest, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now := l.d.o.Now()
 	slots := l.slots(now)
 	if slots == 0 {
 		return r, false
@@ -163,6 +166,8 @@ func (l *lane) want() (r store.LeaseRequest, ok bool) {
 		return r, len(l.backlog)+len(l.suspects) == 0
 	}
 	r.Max = windowPerSlot*slots - len(l.backlog)
+	// A signal may come between the time of the next and the timer set for it.
+	l.due = l.due || !l.next.IsZero() && !l.next.After(now)
 	if !l.due || len(l.backlog) >= slots || r.Max <= 0 {
 		return r, false
 	}

@@ -50,14 +50,15 @@ func (l *lane) unreserve(size int) {
 // the store. The mutex is not held.
 func (l *lane) offer(lease store.Lease) {
 	l.mu.Lock()
-	if l.closed(l.d.o.Now()) {
+	now := l.d.o.Now()
+	if l.closed(now) {
 		l.unreserve(lease.Event.Size())
 		l.mu.Unlock()
 		l.release([]store.Lease{lease})
 		return
 	}
 	l.fresh = append(l.fresh, lease)
-	l.spawn()
+	l.spawn(now)
 	l.mu.Unlock()
 }
 
