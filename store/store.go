@@ -306,8 +306,12 @@ const MaxLearned = 1024
 type Reader interface {
 	// Get gives one event whole, with its attempts; ErrUnknown if there is none.
 	Get(ctx context.Context, id event.ID) (Record, error)
-	// Query lists events, newest first.
+	// Query lists events, newest first unless the filter says otherwise.
 	Query(ctx context.Context, f Filter) (Page, error)
+	// Await waits until an event can be read that was accepted after that sequence
+	// number, and gives the latest such number: all up to it can be read then. It
+	// ends early with the reason for which the context has ended, or with ErrClosed.
+	Await(ctx context.Context, after uint64) (latest uint64, err error)
 }
 
 // Filter chooses events; every field that is set must match.
@@ -325,8 +329,15 @@ type Filter struct {
 	Since, Until time.Time
 	// Text must be contained in the provider's ID, our ID or the type.
 	Text string
-	// Before is the cursor: only events accepted before this sequence number.
-	Before uint64
+	// Content, if not nil, must be true of the event's content, which is then
+	// read; an event whose body is gone does not match. It is asked last, and not
+	// concurrently. What it was asked of bounds a query's work.
+	Content func(e *event.Event) bool
+	// Before and After are cursors: only events accepted before, and after, these
+	// sequence numbers; 0 for none.
+	Before, After uint64
+	// OldestFirst turns the order round.
+	OldestFirst bool
 	// Limit is the most rows wanted; 0 means 50, at most 1000.
 	Limit int
 }
@@ -336,6 +347,11 @@ type Filter struct {
 func (f Filter) Delivery(d event.Destination, s event.State) bool {
 	return (f.Source == "" || f.Source == d.Source) && (f.Destination == "" || f.Destination == d.Name) &&
 		(f.State == 0 || f.State == s)
+}
+
+// Within tells whether a sequence number lies between the cursors.
+func (f Filter) Within(seq uint64) bool {
+	return (f.Before == 0 || seq < f.Before) && (f.After == 0 || seq > f.After)
 }
 
 // Row is one event without its content.
@@ -357,11 +373,14 @@ type Row struct {
 // Page is one answer to a query.
 type Page struct {
 	Rows []Row
-	// Next is the cursor of the following page; 0 if this is the last one.
+	// Next is the cursor of the following page, for Before, or with OldestFirst for
+	// After; 0 if this is the last one.
 	Next uint64
 	// Complete tells whether everything was searched that the filter names; if
 	// not, Next leads on even when Rows is empty.
 	Complete bool
+	// Reached is the time of receipt up to which it was searched.
+	Reached time.Time
 }
 
 // Record is one event whole.

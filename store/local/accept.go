@@ -96,7 +96,7 @@ func (s *Store) begin(key dedup.ClaimKey) (*dedup.Claim, turn, error) {
 
 // claim looks into the index, and stores the event if the claim is free.
 func (s *Store) claim(ctx context.Context, a store.Admission, owes []owed, key dedup.ClaimKey, mine *claiming) (store.Receipt, error) {
-	known, found, err := s.claims.Get(key)
+	known, found, err := s.claimed(key)
 	if err == nil && found {
 		s.mu.Lock()
 		found, err = s.alive(known)
@@ -112,6 +112,15 @@ func (s *Store) claim(ctx context.Context, a store.Admission, owes []owed, key d
 		return s.repeat(ctx, a, owes, known)
 	}
 	return s.admit(ctx, a, owes, key, mine)
+}
+
+// claimed looks into the index.
+func (s *Store) claimed(key dedup.ClaimKey) (dedup.Claim, bool, error) {
+	if err := s.enter(); err != nil {
+		return dedup.Claim{}, false, err
+	}
+	defer s.wg.Done()
+	return s.claims.Get(key)
 }
 
 // finish ends a claim that came to nothing.
@@ -286,6 +295,7 @@ func (w *admission) stored(st journal.Stamp) (wake []event.Destination, err erro
 		return nil, fmt.Errorf("indexing event %s: %w", e.ID, err)
 	}
 	s.reached(st)
+	s.seen(e.Seq)
 	w.receipt = store.Receipt{Result: store.Filtered, ID: e.ID, Seq: e.Seq}
 	for i := range r.deliveries {
 		d := &r.deliveries[i]

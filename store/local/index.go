@@ -35,6 +35,10 @@ const (
 	checkpointEvery = 10 * time.Second
 )
 
+// indexForm counts the changes of what the index's values look like. In the second
+// form a page's summary has a zone.
+const indexForm = 2
+
 // index is the open Badger.
 type index struct {
 	db *badger.DB
@@ -52,6 +56,8 @@ type index struct {
 // later ones.
 type checkpoint struct {
 	Mark journal.Mark `json:"mark"`
+	// Form is the index's; one of another form is rebuilt.
+	Form int `json:"form"`
 	// Boot is the machine's boot in which it was written. After a crash of the
 	// process alone, the kernel still has what Badger wrote; after a crash of the
 	// machine the index is rebuilt.
@@ -325,7 +331,7 @@ func (s *Store) closeIndex() error {
 
 // moveCheckpoint replaces the checkpoint file.
 func (s *Store) moveCheckpoint(cp checkpoint) error {
-	cp.Boot = s.o.BootID()
+	cp.Boot, cp.Form = s.o.BootID(), indexForm
 	b, err := json.Marshal(cp)
 	if err != nil {
 		return fmt.Errorf("writing the checkpoint: %w", err)
@@ -367,6 +373,9 @@ func (s *Store) loadCheckpoint() checkpoint {
 	}
 	var cp checkpoint
 	if err := json.Unmarshal(b, &cp); err != nil {
+		return checkpoint{}
+	}
+	if cp.Form != indexForm {
 		return checkpoint{}
 	}
 	boot := s.o.BootID()

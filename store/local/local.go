@@ -102,6 +102,10 @@ type Store struct {
 	nextSeq     atomic.Uint64 // the committer and replay alone change it
 	journalTime time.Time
 	mark        journal.Mark
+	// latest is the newest event that can be read; arrived, if somebody waits for
+	// the next one, is closed when it comes.
+	latest  uint64
+	arrived chan struct{}
 
 	pages *pages
 	names map[string]string // interned

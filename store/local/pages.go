@@ -222,17 +222,22 @@ func decodePage(block uint64, v []byte) (*page, error) {
 	return p, r.err()
 }
 
-// summary is what start-up must know of a page without reading it.
+// summary is what start-up and searches must know of a page without reading it.
 type summary struct {
 	counts  map[uint64]*[len(stateSlots)]int64
 	backlog map[string]int64
+	zone    zone
+}
+
+func newSummary() summary {
+	return summary{counts: map[uint64]*[len(stateSlots)]int64{}, backlog: map[string]int64{}, zone: newZone()}
 }
 
 // stateSlots has one element for each state, and one for none.
 var stateSlots [event.Filtered + 1]struct{}
 
 func summarize(p *page) summary {
-	s := summary{counts: map[uint64]*[len(stateSlots)]int64{}, backlog: map[string]int64{}}
+	s := newSummary()
 	for _, r := range p.rows {
 		if r != nil {
 			s.add(r)
@@ -254,6 +259,7 @@ func (s *summary) add(r *row) {
 	if r.unsettled() {
 		s.backlog[r.source] += int64(r.size)
 	}
+	s.zone.add(r)
 }
 
 func (s *summary) encode() []byte {
@@ -270,12 +276,13 @@ func (s *summary) encode() []byte {
 		w.string(source)
 		w.uint(uint64(n))
 	}
+	s.zone.append(&w)
 	return w.b
 }
 
 func decodeSummary(v []byte) (summary, error) {
 	r := reader{b: v}
-	s := summary{counts: map[uint64]*[len(stateSlots)]int64{}, backlog: map[string]int64{}}
+	s := newSummary()
 	for range r.count() {
 		dest := r.uint()
 		c := new([len(stateSlots)]int64)
@@ -288,5 +295,6 @@ func decodeSummary(v []byte) (summary, error) {
 		source := r.string()
 		s.backlog[source] = int64(r.uint())
 	}
+	s.zone = r.zone()
 	return s, r.err()
 }

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/dgraph-io/badger/v4"
+
 	"github.com/caddy-webhooks/caddy-webhooks/event"
 	"github.com/caddy-webhooks/caddy-webhooks/store"
 	"github.com/caddy-webhooks/caddy-webhooks/store/local/journal"
@@ -15,8 +17,6 @@ import (
 const (
 	defaultLimit = 50
 	maxLimit     = 1000
-	// searchPages bounds one query's work: 4,096 pages are 262,144 events.
-	searchPages = 4096
 )
 
 // Get gives one event whole.
@@ -90,69 +90,76 @@ func decodeAttempt(payload []byte) (event.Attempt, error) {
 	return event.Attempt{}, errWire
 }
 
-// Query lists events, newest first.
+// Query lists events.
 func (s *Store) Query(ctx context.Context, f store.Filter) (store.Page, error) {
-	limit := f.Limit
-	if limit <= 0 {
-		limit = defaultLimit
+	if f.Limit <= 0 {
+		f.Limit = defaultLimit
 	}
-	limit = min(limit, maxLimit)
+	f.Limit = min(f.Limit, maxLimit)
 	if id, err := event.ParseID(f.ID); err == nil {
-		return s.queryID(ctx, id, f)
+		page, err := s.queryID(ctx, id, f)
+		if err != nil || len(page.Rows) > 0 {
+			return page, err
+		} // else a provider may have named it so
 	}
-	page := store.Page{Complete: true}
-	before := f.Before
-	if before == 0 {
-		before = ^uint64(0)
+	if err := s.enter(); err != nil {
+		return store.Page{}, err
 	}
-	s.mu.Lock()
-	before = min(before, s.nextSeq.Load())
-	s.mu.Unlock()
-	for n := 0; before > 0; n++ {
-		if err := ctx.Err(); err != nil {
-			return store.Page{}, fmt.Errorf("listing events: %w", err)
-		}
-		if n == searchPages {
-			page.Complete, page.Next = false, before
-			return page, nil
-		}
-		block := blockOf(before - 1)
-		full, err := s.queryBlock(block, before, limit, f, &page)
-		if err != nil {
-			return store.Page{}, fmt.Errorf("listing events: %w: %w", store.ErrUnavailable, err)
-		}
-		if full {
-			return page, nil
-		}
-		before = block * pageRows
+	defer s.wg.Done()
+	q := s.newSearch(f)
+	err := s.index.db.View(func(txn *badger.Txn) error { return q.run(ctx, txn) })
+	if err != nil {
+		return store.Page{}, fmt.Errorf("listing events: %w", err)
 	}
-	return page, nil
+	return q.page, nil
 }
 
-// queryBlock adds the block's rows that match; it tells whether the page is full.
-func (s *Store) queryBlock(block, before uint64, limit int, f store.Filter, page *store.Page) (full bool, err error) {
-	p, err := s.peek(block)
-	if err != nil || p == nil {
-		return false, err
-	}
+// enter keeps the index open until wg.Done: reading one that is being closed
+// would take the process along.
+func (s *Store) enter() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return false, store.ErrClosed
+		return store.ErrClosed
 	}
-	for i := pageRows - 1; i >= 0; i-- {
-		seq := block*pageRows + uint64(i)
-		r := p.rows[i]
-		if r == nil || seq >= before || !s.matches(r, seq, f) {
-			continue
+	s.wg.Add(1)
+	return nil
+}
+
+// Await waits for an event that was accepted after that number.
+func (s *Store) Await(ctx context.Context, after uint64) (uint64, error) {
+	for {
+		s.mu.Lock()
+		latest, arrived, closed := s.latest, s.arrived, s.closed
+		if closed {
+			s.mu.Unlock()
+			return 0, store.ErrClosed
 		}
-		if len(page.Rows) == limit {
-			page.Next = page.Rows[limit-1].Seq
-			return true, nil
+		if arrived == nil {
+			arrived = make(chan struct{})
+			s.arrived = arrived
 		}
-		page.Rows = append(page.Rows, s.public(seq, r))
+		s.mu.Unlock()
+		if latest > after {
+			return latest, nil
+		}
+		select {
+		case <-arrived:
+		case <-s.ctx.Done():
+			return 0, store.ErrClosed
+		case <-ctx.Done():
+			return 0, context.Cause(ctx)
+		}
 	}
-	return false, nil
+}
+
+// seen notes that an event can be read. The mutex is held.
+func (s *Store) seen(seq uint64) {
+	s.latest = max(s.latest, seq)
+	if s.arrived != nil {
+		close(s.arrived)
+		s.arrived = nil
+	}
 }
 
 // peek gives a page without keeping it in memory: a search must not push out
@@ -187,14 +194,17 @@ func (s *Store) queryID(ctx context.Context, id event.ID, f store.Filter) (store
 	if err != nil {
 		return store.Page{}, fmt.Errorf("event %s: %w: %w", id, store.ErrUnavailable, err)
 	}
-	if r != nil && s.matches(r, record.Seq, f) && (f.Before == 0 || record.Seq < f.Before) {
+	if f.Content != nil && (record.Event == nil || !f.Content(record.Event)) {
+		return page, nil
+	}
+	if r != nil && s.matches(r, f) && f.Within(record.Seq) {
 		page.Rows = append(page.Rows, s.public(record.Seq, r))
 	}
 	return page, nil
 }
 
 // matches tells whether a row fits the filter.
-func (s *Store) matches(r *row, _ uint64, f store.Filter) bool {
+func (s *Store) matches(r *row, f store.Filter) bool {
 	switch {
 	case f.Type != "" && r.typ != f.Type,
 		f.ID != "" && r.providerID != f.ID,

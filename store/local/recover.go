@@ -33,6 +33,7 @@ func (s *Store) recover() error {
 		return err
 	}
 	s.recovering = false
+	s.latest = s.nextSeq.Load() - 1
 	if report.Time.After(s.journalTime) { // the index was up to date: nothing was replayed
 		s.journalTime = report.Time
 	}

@@ -21,7 +21,7 @@ import (
 // small that a few events fill one.
 type room struct {
 	*Store
-	t *testing.T
+	t testing.TB
 	o Options
 	// at is the clock, which the store's own goroutines read too.
 	at atomic.Int64
@@ -31,7 +31,7 @@ func (r *room) now() time.Time { return time.Unix(0, r.at.Load()).UTC() }
 
 func (r *room) later(d time.Duration) { r.at.Add(int64(d)) }
 
-func newRoom(t *testing.T) *room {
+func newRoom(t testing.TB) *room {
 	t.Helper()
 	r := &room{t: t}
 	r.at.Store(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC).UnixNano())

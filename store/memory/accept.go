@@ -63,6 +63,7 @@ func (s *Store) add(a store.Admission, now time.Time) store.Receipt {
 		r.deliveries = append(r.deliveries, d)
 	}
 	s.records = append(s.records, r)
+	s.tell()
 	s.account(r, 1)
 	for i, d := range r.deliveries {
 		if d.State != event.Pending {

@@ -58,6 +58,8 @@ type Store struct {
 	// backlog counts each source's bodies that some delivery keeps alive.
 	backlog      map[string]int64
 	backlogTotal int64
+	// arrived is closed when the next event comes or the store is closed; nil if nobody waits.
+	arrived chan struct{}
 	// due lists whom to wake once the mutex is free.
 	due []event.Destination
 }
@@ -159,6 +161,7 @@ func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
+	s.tell()
 	s.records, s.claims, s.dests, s.backlog, s.backlogTotal = nil, nil, nil, nil, 0
 	return nil
 }

@@ -3,6 +3,7 @@ package memory
 import (
 	"context"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
@@ -32,7 +33,7 @@ func (s *Store) Get(ctx context.Context, id event.ID) (store.Record, error) {
 	return store.Record{Row: r.row(), Event: r.event, Attempts: slices.Clone(r.attempts)}, nil
 }
 
-// Query lists events, newest first.
+// Query lists events.
 func (s *Store) Query(ctx context.Context, f store.Filter) (store.Page, error) {
 	if ctx.Err() != nil {
 		return store.Page{}, fmt.Errorf("listing events: %w", context.Cause(ctx))
@@ -46,8 +47,8 @@ func (s *Store) Query(ctx context.Context, f store.Filter) (store.Page, error) {
 		limit = defaultLimit
 	}
 	page := store.Page{Complete: true}
-	for _, r := range slices.Backward(s.records) {
-		if f.Before != 0 && r.event.Seq >= f.Before || !r.matches(f) {
+	for _, r := range s.ordered(f.OldestFirst) {
+		if !f.Within(r.event.Seq) || !r.matches(f) {
 			continue
 		}
 		if len(page.Rows) == limit {
@@ -57,6 +58,46 @@ func (s *Store) Query(ctx context.Context, f store.Filter) (store.Page, error) {
 		page.Rows = append(page.Rows, r.row())
 	}
 	return page, nil
+}
+
+// Await waits for an event that was accepted after that number.
+func (s *Store) Await(ctx context.Context, after uint64) (uint64, error) {
+	for {
+		s.mu.Lock()
+		latest, closed := uint64(len(s.records)), s.closed
+		if s.arrived == nil {
+			s.arrived = make(chan struct{})
+		}
+		arrived := s.arrived
+		s.mu.Unlock()
+		switch {
+		case closed:
+			return 0, store.ErrClosed
+		case latest > after:
+			return latest, nil
+		}
+		select {
+		case <-arrived:
+		case <-ctx.Done():
+			return 0, context.Cause(ctx)
+		}
+	}
+}
+
+// tell wakes whoever waits for an event. The mutex is held.
+func (s *Store) tell() {
+	if s.arrived != nil {
+		close(s.arrived)
+		s.arrived = nil
+	}
+}
+
+// ordered goes through the records in the order that is asked for.
+func (s *Store) ordered(oldestFirst bool) iter.Seq2[int, *record] {
+	if oldestFirst {
+		return slices.All(s.records)
+	}
+	return slices.Backward(s.records)
 }
 
 // row gives what the record looks like now.
@@ -88,7 +129,7 @@ func (r *record) matches(f store.Filter) bool {
 		!f.Until.IsZero() && !e.Received.Before(f.Until):
 		return false
 	}
-	return r.contains(f.Text) && r.matchesDelivery(f)
+	return r.contains(f.Text) && r.matchesDelivery(f) && (f.Content == nil || f.Content(e))
 }
 
 // contains tells whether the text is part of anything that names the event.

@@ -134,6 +134,7 @@ func closed(r *rig) {
 		},
 		"get":   func() error { _, err := s.Get(r.Context(), id); return err },
 		"query": func() error { _, err := s.Query(r.Context(), store.Filter{}); return err },
+		"await": func() error { _, err := s.Await(r.Context(), 0); return err },
 		"lease": func() error {
 			_, _, err := s.Lease(r.Context(), dest("default"), store.LeaseRequest{Now: now, Until: now.Add(1), Max: 1, MaxBytes: 1})
 			return err

@@ -1,9 +1,12 @@
 package storetest
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,6 +19,8 @@ var readCases = []testcase{
 	{name: "attempts are kept whole", run: attemptsKept},
 	{name: "each filter finds what it says, alone and with others", run: filters},
 	{name: "a cursor is not moved by what comes after it", run: cursor},
+	{name: "oldest first is the same list from its other end", run: fromTheOldest},
+	{name: "who waits for an event is told of it", run: await},
 	{name: "a limit bounds the rows", run: limits},
 }
 
@@ -131,6 +136,11 @@ func filters(r *rig) {
 		{store.Filter{Text: "invoice"}, []event.ID{c, b, a}},
 		{store.Filter{Text: d.String()[20:]}, []event.ID{d}},
 		{store.Filter{Text: "evt_", Source: "other"}, []event.ID{c}},
+		{store.Filter{OldestFirst: true}, []event.ID{a, b, c, d}},
+		{store.Filter{OldestFirst: true, Type: "invoice.paid"}, []event.ID{a, c}},
+		{store.Filter{Content: func(e *event.Event) bool { return e.ProviderID != "evt_b" }}, []event.ID{d, c, a}},
+		{store.Filter{Source: source, Content: func(e *event.Event) bool { return e.Source != "other" }}, []event.ID{b, a}},
+		{store.Filter{ID: c.String(), Content: func(*event.Event) bool { return false }}, nil},
 		// state and destination must be of one and the same delivery
 		{store.Filter{State: event.Dead, Destination: "two"}, []event.ID{a}},
 		{store.Filter{State: event.Dead, Destination: "one"}, nil},
@@ -183,6 +193,92 @@ func cursor(r *rig) {
 		f.Before = page.Next
 		r.accept(fmt.Sprint("new ", round)) // newer than every page to come
 	}
+}
+
+func fromTheOldest(r *rig) {
+	var accepted []event.ID
+	for i := range 150 {
+		a := r.admission(fmt.Sprint(i))
+		receipt, err := r.s.Accept(r.Context(), a)
+		if err != nil {
+			r.Fatal(err)
+		}
+		accepted = append(accepted, receipt.ID)
+	}
+	seq := func(i int) uint64 { return r.get(accepted[i]).Seq }
+	for _, v := range []struct {
+		f    store.Filter
+		want []event.ID
+	}{
+		{store.Filter{}, accepted},
+		{store.Filter{After: seq(9)}, accepted[10:]},
+		{store.Filter{Before: seq(100)}, accepted[:100]},
+		{store.Filter{After: seq(63), Before: seq(70)}, accepted[64:70]},
+		{store.Filter{After: seq(149)}, nil},
+	} {
+		r.store()
+		r.eventually(func() error {
+			newest, oldest := v.f, v.f
+			newest.Limit, oldest.Limit, oldest.OldestFirst = 40, 40, true
+			up, down := ids(r.all(oldest)), ids(r.all(newest))
+			slices.Reverse(down)
+			if !slices.Equal(up, v.want) || !slices.Equal(down, v.want) {
+				return fmt.Errorf("%+v: %d from the oldest, %d from the newest, want %d", v.f, len(up), len(down), len(v.want))
+			}
+			return nil
+		})
+	}
+}
+
+func await(r *rig) {
+	first := r.get(r.accept("a")).Seq
+	wait := func(ctx context.Context, after uint64) chan error {
+		ended := make(chan error, 1)
+		go func() {
+			latest, err := r.s.Await(ctx, after)
+			if err == nil && latest <= after {
+				err = fmt.Errorf("the latest is %d, which is not after %d", latest, after)
+			}
+			ended <- err
+		}()
+		return ended
+	}
+	if err := <-wait(r.Context(), first-1); err != nil {
+		r.Errorf("an event is there: %v", err)
+	}
+	r.store()
+	if err := <-wait(r.Context(), first-1); err != nil {
+		r.Errorf("an event is there after opening: %v", err)
+	}
+	ctx, cancel := context.WithCancelCause(r.Context())
+	why := errors.New("enough")
+	ended := wait(ctx, first)
+	cancel(why)
+	if err := <-ended; !errors.Is(err, why) {
+		r.Errorf("with its context ended: %v", err)
+	}
+	two := [2]chan error{wait(r.Context(), first), wait(r.Context(), first)}
+	a := r.admission("b")
+	receipt, err := r.s.Accept(r.Context(), a)
+	if err != nil {
+		r.Fatal(err)
+	}
+	for _, ended := range two {
+		if err := <-ended; err != nil {
+			r.Errorf("after another one: %v", err)
+		}
+	}
+	if _, err := r.s.Get(r.Context(), receipt.ID); err != nil {
+		r.Errorf("what was told of cannot be read: %v", err)
+	}
+	ended = wait(r.Context(), receipt.Seq)
+	if err := r.s.Close(); err != nil {
+		r.Fatal(err)
+	}
+	if err := <-ended; !errors.Is(err, store.ErrClosed) {
+		r.Errorf("with the store closed: %v", err)
+	}
+	r.shut = true
 }
 
 func limits(r *rig) {

@@ -351,9 +351,13 @@ func (r *rig) all(f store.Filter) []store.Row {
 		if page.Next == 0 {
 			return rows
 		}
-		if f.Before != 0 && page.Next >= f.Before {
-			r.Fatalf("cursor went from %d to %d", f.Before, page.Next)
+		cursor, onward := &f.Before, func(from uint64) bool { return from == 0 || page.Next < from }
+		if f.OldestFirst {
+			cursor, onward = &f.After, func(from uint64) bool { return page.Next > from }
 		}
-		f.Before = page.Next
+		if !onward(*cursor) {
+			r.Fatalf("cursor went from %d to %d", *cursor, page.Next)
+		}
+		*cursor = page.Next
 	}
 }
