@@ -20,6 +20,7 @@ import (
 
 	"github.com/caddy-webhooks/caddy-webhooks/event"
 	"github.com/caddy-webhooks/caddy-webhooks/gateway"
+	"github.com/caddy-webhooks/caddy-webhooks/query"
 	"github.com/caddy-webhooks/caddy-webhooks/store"
 )
 
@@ -158,7 +159,7 @@ func sources(g Gateway, w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := only(q); err != nil {
+	if err := query.Only(q); err != nil {
 		return fail(http.StatusBadRequest, err)
 	}
 	all := []sourceJSON{}
@@ -173,7 +174,7 @@ func events(g Gateway, w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	f, err := parseFilter(q, time.Now())
+	f, err := query.Parse(q, time.Now())
 	if err != nil {
 		return fail(http.StatusBadRequest, err)
 	}
@@ -186,7 +187,10 @@ func events(g Gateway, w http.ResponseWriter, r *http.Request) error {
 		v.Events = append(v.Events, toEvent(row))
 	}
 	if page.Next != 0 {
-		v.Next = cursor(page.Next)
+		v.Next = query.Cursor(page.Next)
+	}
+	if v.Complete = page.Complete; !v.Complete {
+		v.SearchedUntil = at(page.Reached)
 	}
 	return answer(w, http.StatusOK, v)
 }
@@ -215,7 +219,7 @@ func show(g Gateway, w http.ResponseWriter, r *http.Request, id event.ID) error 
 		return err
 	}
 	raw := q.Get("body")
-	if only(q, "body") != nil || raw != "" && raw != "raw" {
+	if query.Only(q, "body") != nil || raw != "" && raw != "raw" {
 		return fail(http.StatusBadRequest, errors.New("the one parameter that is possible is body=raw"))
 	}
 	record, err := g.Store().Get(r.Context(), id)
@@ -271,7 +275,7 @@ func chosen(w http.ResponseWriter, r *http.Request) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := only(q, "destination"); err != nil {
+	if err := query.Only(q, "destination"); err != nil {
 		return "", fail(http.StatusBadRequest, err)
 	}
 	inQuery := q.Get("destination")

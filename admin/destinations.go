@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/caddy-webhooks/caddy-webhooks/gateway"
+	"github.com/caddy-webhooks/caddy-webhooks/query"
 	"github.com/caddy-webhooks/caddy-webhooks/store"
 )
 
@@ -25,7 +26,7 @@ func destination(g Gateway, w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := only(q); err != nil {
+	if err := query.Only(q); err != nil {
 		return fail(http.StatusBadRequest, err)
 	}
 	d, was, err := gateway.Find(g.Sources(), source, name)

@@ -62,6 +62,10 @@ func toDestination(d gateway.DestinationStatus) destinationJSON {
 type eventsJSON struct {
 	Events []eventJSON `json:"events"`
 	Next   string      `json:"next"` // empty on the last page
+	// Complete is false where the search ended early so as to stay short; it came
+	// back to SearchedUntil, and next goes on from there.
+	Complete      bool       `json:"complete"`
+	SearchedUntil *time.Time `json:"searched_until,omitempty"`
 }
 
 type eventJSON struct {

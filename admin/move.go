@@ -16,6 +16,7 @@ import (
 
 	"github.com/caddy-webhooks/caddy-webhooks/event"
 	"github.com/caddy-webhooks/caddy-webhooks/gateway"
+	"github.com/caddy-webhooks/caddy-webhooks/query"
 	"github.com/caddy-webhooks/caddy-webhooks/store"
 )
 
@@ -67,7 +68,7 @@ func move(g Gateway, w http.ResponseWriter, r *http.Request) error {
 func readMove(g Gateway, w http.ResponseWriter, r *http.Request) (m moving, err error) {
 	if q, err := parameters(r); err != nil {
 		return m, err
-	} else if err := only(q); err != nil {
+	} else if err := query.Only(q); err != nil {
 		return m, fail(http.StatusBadRequest, fmt.Errorf("%w; filters stand in the body", err))
 	}
 	var body map[string]json.RawMessage
@@ -80,7 +81,7 @@ func readMove(g Gateway, w http.ResponseWriter, r *http.Request) (m moving, err 
 	}
 	to, q, err := m.fields(body)
 	if err == nil {
-		m.filter, err = parseFilter(q, time.Now())
+		m.filter, err = query.Parse(q, time.Now())
 	}
 	if err == nil && m.filter.State != 0 && !m.filter.State.Unsettled() {
 		err = fmt.Errorf("what is %s is not moved: only pending and dead deliveries are", m.filter.State)
@@ -145,7 +146,7 @@ type parcel struct {
 // collect finds what is to be moved, the oldest first.
 func (m *moving) collect(ctx context.Context, s store.Store) ([]parcel, error) {
 	f := m.filter
-	f.Limit = maxLimit
+	f.Limit = query.MaxLimit
 	var found []parcel
 	for {
 		page, err := s.Query(ctx, f)

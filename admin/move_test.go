@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/caddy-webhooks/caddy-webhooks/event"
+	"github.com/caddy-webhooks/caddy-webhooks/query"
 	"github.com/caddy-webhooks/caddy-webhooks/store"
 	"github.com/caddy-webhooks/caddy-webhooks/store/memory"
 )
@@ -27,7 +28,7 @@ func moves(t *testing.T, a API, body string) (v movedJSON) {
 func TestOrphansAreMovedOldestFirstOverManyPages(t *testing.T) {
 	t.Parallel()
 	a, s := deskAPI(t, dest("shop", "new"), dest("blog", "default"))
-	ids := accept(t, s, "shop", 2*maxLimit+1, "old")
+	ids := accept(t, s, "shop", 2*query.MaxLimit+1, "old")
 	accept(t, s, "blog", 3, "default")
 	const body = `{"source":"shop","destination":"old","to":"new"`
 	all := int64(len(ids))

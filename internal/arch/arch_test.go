@@ -64,6 +64,7 @@ var law = map[string]room{
 		why: "journal and index made one; writes claims together with events", badger: true,
 		from: []string{"event", "store", "dedup", "store/local/journal"},
 	},
+	"query": {why: "the words with which people choose events", from: []string{"event", "jsonpath", "store"}},
 	"deliver": {why: "the schedule; sees the buffer as a contract, and an attempt as a function", from: []string{"event", "store"}},
 	"forward": {why: "one attempt through Caddy's handlers; knows no store", from: []string{"event", "placeholders"}, caddy: true},
 	"gateway": {
@@ -76,7 +77,7 @@ var law = map[string]room{
 	},
 	"admin": {
 		why: "the routes; finds the running gateway through it, and answers in the words of event and store", caddy: true,
-		from: []string{"event", "store", "gateway"},
+		from: []string{"event", "store", "query", "gateway"},
 	},
 	"admin/ui": {why: "the pages and their handler; they speak HTTP to the routes like everybody else", caddy: true},
 	"cli": {

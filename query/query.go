@@ -1,4 +1,7 @@
-package admin
+// Package query reads the words with which people choose events: the parameters
+// of the admin API, the fields of a job, the flags of a command. What they mean
+// is a [store.Filter].
+package query
 
 import (
 	"errors"
@@ -14,8 +17,8 @@ import (
 	"github.com/caddy-webhooks/caddy-webhooks/store"
 )
 
-// maxLimit is the largest page.
-const maxLimit = 1000
+// MaxLimit is the largest page, in events.
+const MaxLimit = 1000
 
 // fields reads each parameter of a query into a filter.
 var fields = map[string]func(f *store.Filter, v string, now time.Time) error{
@@ -23,7 +26,7 @@ var fields = map[string]func(f *store.Filter, v string, now time.Time) error{
 	"destination": func(f *store.Filter, v string, _ time.Time) error { f.Destination = v; return nil },
 	"type":        func(f *store.Filter, v string, _ time.Time) error { f.Type = v; return nil },
 	"id":          func(f *store.Filter, v string, _ time.Time) error { f.ID = v; return nil },
-	"q":           func(f *store.Filter, v string, _ time.Time) error { f.Text = v; return nil },
+	"q":           func(f *store.Filter, v string, _ time.Time) error { return text(f, v) },
 	"state": func(f *store.Filter, v string, _ time.Time) error {
 		s, ok := event.ParseState(v)
 		if !ok {
@@ -42,8 +45,8 @@ var fields = map[string]func(f *store.Filter, v string, now time.Time) error{
 	},
 	"limit": func(f *store.Filter, v string, _ time.Time) error {
 		n, err := strconv.Atoi(v)
-		if err != nil || n < 1 || n > maxLimit {
-			return fmt.Errorf("must be a number from 1 to %d", maxLimit)
+		if err != nil || n < 1 || n > MaxLimit {
+			return fmt.Errorf("must be a number from 1 to %d", MaxLimit)
 		}
 		f.Limit = n
 		return nil
@@ -58,17 +61,21 @@ var fields = map[string]func(f *store.Filter, v string, now time.Time) error{
 	},
 }
 
-// cursor writes a page's end so that fields["cursor"] reads it.
-func cursor(before uint64) string { return strconv.FormatUint(before, 36) }
+// Cursor writes a page's end as the parameter cursor has it.
+func Cursor(before uint64) string { return strconv.FormatUint(before, 36) }
 
-// parseFilter reads the parameters of a query. now is one moment for all of
-// them, so that -1h means the same in since and until.
-func parseFilter(q url.Values, now time.Time) (store.Filter, error) {
+// Names lists the parameters there are.
+func Names() []string { return slices.Sorted(maps.Keys(fields)) }
+
+// Parse reads parameters: those of [Names], each at most once and never empty. now
+// is one moment for all of them, so that -1h means the same in since and until.
+// The error says which parameter is wrong, and what to write instead.
+func Parse(q url.Values, now time.Time) (store.Filter, error) {
 	var f store.Filter
-	if err := only(q, fieldNames()...); err != nil {
+	if err := Only(q, Names()...); err != nil {
 		return f, err
 	}
-	for _, name := range fieldNames() {
+	for _, name := range Names() {
 		if v := q.Get(name); v != "" {
 			if err := fields[name](&f, v, now); err != nil {
 				return f, fmt.Errorf("parameter %s: %q: %w", name, v, err)
@@ -81,12 +88,21 @@ func parseFilter(q url.Values, now time.Time) (store.Filter, error) {
 	return f, nil
 }
 
-func fieldNames() []string { return slices.Sorted(maps.Keys(fields)) }
+// Fix gives the same parameters with their times written out, so that they mean
+// tomorrow what they mean now. What Parse refuses is left as it is.
+func Fix(q url.Values, now time.Time) url.Values {
+	fixed := maps.Clone(q)
+	for _, name := range []string{"since", "until"} {
+		if t, err := parseTime(q.Get(name), now); err == nil {
+			fixed[name] = []string{t.UTC().Format(time.RFC3339Nano)}
+		}
+	}
+	return fixed
+}
 
-// only refuses a query with other parameters than these, or with one of them
-// twice or empty: an empty one is a script's unset variable far more often than
-// it is meant.
-func only(q url.Values, allowed ...string) error {
+// Only refuses parameters other than these, and one of them twice or empty: an
+// empty one is a script's unset variable far more often than it is meant.
+func Only(q url.Values, allowed ...string) error {
 	for _, name := range slices.Sorted(maps.Keys(q)) {
 		switch values := q[name]; {
 		case len(allowed) == 0:
