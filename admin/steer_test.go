@@ -13,7 +13,6 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/caddy-webhooks/caddy-webhooks/event"
-	"github.com/caddy-webhooks/caddy-webhooks/query"
 	"github.com/caddy-webhooks/caddy-webhooks/store"
 	"github.com/caddy-webhooks/caddy-webhooks/store/memory"
 )
