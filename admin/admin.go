@@ -20,6 +20,7 @@ import (
 
 	"github.com/caddy-webhooks/caddy-webhooks/event"
 	"github.com/caddy-webhooks/caddy-webhooks/gateway"
+	"github.com/caddy-webhooks/caddy-webhooks/jobs"
 	"github.com/caddy-webhooks/caddy-webhooks/query"
 	"github.com/caddy-webhooks/caddy-webhooks/store"
 )
@@ -36,6 +37,8 @@ type API struct {
 type Gateway interface {
 	Sources() []gateway.SourceStatus
 	Store() store.Store
+	// Jobs are those of the store; nil if it is closed.
+	Jobs() *jobs.Runner
 	// Learn, Learning and Forget steer a source that gets its secret from its provider.
 	Learn(source string, now time.Time) (gateway.Learning, error)
 	Learning(source string, now time.Time) (gateway.Learning, error)
@@ -56,7 +59,11 @@ func (a API) Routes() []caddy.AdminRoute {
 		{Pattern: "/webhooks/events/", Handler: a.serve(one)},
 		{Pattern: "/webhooks/learn/", Handler: a.serve(learn)},
 		{Pattern: "/webhooks/destinations/", Handler: a.serve(destination)},
-		{Pattern: "/webhooks/move", Handler: a.serve(move)},
+		{Pattern: "/webhooks/replay", Handler: a.serve(many(store.Replay))},
+		{Pattern: "/webhooks/discard", Handler: a.serve(many(store.Discard))},
+		{Pattern: "/webhooks/move", Handler: a.serve(many(store.Move))},
+		{Pattern: "/webhooks/jobs", Handler: a.serve(get(jobList))},
+		{Pattern: "/webhooks/jobs/", Handler: a.serve(job)},
 	}
 }
 
@@ -69,11 +76,11 @@ func (a API) serve(f action) caddy.AdminHandler {
 		if !ok {
 			return fail(http.StatusNotFound, errors.New("no gateway is running: the configuration has no webhooks directive"))
 		}
-		s := g.Store()
-		if s == nil { // closed since it was found
+		s, j := g.Store(), g.Jobs()
+		if s == nil || j == nil { // closed since it was found
 			return failed(store.ErrClosed)
 		}
-		return f(held{g, s}, w, r)
+		return f(held{g, s, j}, w, r)
 	})
 }
 
@@ -81,10 +88,14 @@ func (a API) serve(f action) caddy.AdminHandler {
 type held struct {
 	Gateway
 	store store.Store
+	jobs  *jobs.Runner
 }
 
 // Store gives the store that is held.
 func (h held) Store() store.Store { return h.store }
+
+// Jobs gives those that are held.
+func (h held) Jobs() *jobs.Runner { return h.jobs }
 
 func (a API) find() (Gateway, bool) {
 	if a.running != nil {
@@ -189,7 +200,7 @@ func events(g Gateway, w http.ResponseWriter, r *http.Request) error {
 	if page.Next != 0 {
 		v.Next = query.Cursor(page.Next)
 	}
-	if v.Complete = page.Complete; !v.Complete {
+	if !page.Complete {
 		v.SearchedUntil = at(page.Reached)
 	}
 	return answer(w, http.StatusOK, v)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/caddy-webhooks/caddy-webhooks/event"
 	"github.com/caddy-webhooks/caddy-webhooks/gateway"
+	"github.com/caddy-webhooks/caddy-webhooks/jobs"
 	"github.com/caddy-webhooks/caddy-webhooks/store"
 	"github.com/caddy-webhooks/caddy-webhooks/store/memory"
 )
@@ -41,6 +42,9 @@ func (unlearned) Learning(string, time.Time) (gateway.Learning, error) {
 }
 
 func (unlearned) Forget(context.Context, string, string) error { return gateway.ErrNoLearner }
+
+// Jobs gives a runner that nobody uses.
+func (unlearned) Jobs() *jobs.Runner { return jobs.New(jobs.Options{}) }
 
 // empty is one without sources.
 type empty struct {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/caddy-webhooks/caddy-webhooks/event"
 	"github.com/caddy-webhooks/caddy-webhooks/gateway"
+	"github.com/caddy-webhooks/caddy-webhooks/jobs"
 	"github.com/caddy-webhooks/caddy-webhooks/store"
 	"github.com/caddy-webhooks/caddy-webhooks/store/memory"
 )
@@ -20,10 +21,14 @@ type desk struct {
 	unlearned
 
 	s          store.Store
+	j          *jobs.Runner
 	configured []event.Destination
 }
 
 func (d desk) Store() store.Store { return d.s }
+
+// Jobs gives its runner.
+func (d desk) Jobs() *jobs.Runner { return d.j }
 
 // Sources tells of what is configured and of what waits elsewhere.
 func (d desk) Sources() []gateway.SourceStatus {
@@ -66,8 +71,19 @@ func dest(source, name string) event.Destination {
 func deskAPI(t *testing.T, configured ...event.Destination) (API, store.Store) {
 	t.Helper()
 	s := memory.New(memory.Options{})
-	t.Cleanup(func() { _ = s.Close() })
-	return API{running: func() (Gateway, bool) { return desk{s: s, configured: configured}, true }}, s
+	return deskOver(t, s, configured...), s
+}
+
+// deskOver is the API over a store.
+func deskOver(t *testing.T, s store.Store, configured ...event.Destination) API {
+	t.Helper()
+	j := jobs.New(jobs.Options{Store: s})
+	j.Start()
+	t.Cleanup(func() {
+		j.Stop()
+		_ = s.Close()
+	})
+	return API{running: func() (Gateway, bool) { return desk{s: s, j: j, configured: configured}, true }}
 }
 
 // accept stores n events of a source for destinations.
@@ -161,16 +177,14 @@ func TestAnUnknownDestinationIsRefusedWithWhatThereIs(t *testing.T) {
 func TestWhoPausesIsRecorded(t *testing.T) {
 	t.Parallel()
 	s := memory.New(memory.Options{})
-	t.Cleanup(func() { _ = s.Close() })
 	var got string
-	a := API{running: func() (Gateway, bool) {
-		return desk{s: spy{s, &got}, configured: []event.Destination{dest("shop", "default"), dest("shop", "new")}}, true
-	}}
+	a := deskOver(t, spy{s, &got}, dest("shop", "default"), dest("shop", "new"))
 	accept(t, s, "shop", 1, "default")
-	for path, body := range map[string]string{"destinations/shop/default/pause": "", "move": `{"source":"shop","to":"new"}`} {
-		got = ""
-		if status, text, _ := call(t, a, "POST", "/webhooks/"+path, body); status != 200 || !strings.HasPrefix(got, "admin api ") {
-			t.Errorf("%s: %d %s; recorded is %q", path, status, text, got)
-		}
+	if status, text, _ := call(t, a, "POST", "/webhooks/destinations/shop/default/pause", ""); status != 200 || !strings.HasPrefix(got, "admin api ") {
+		t.Errorf("a pause: %d %s; recorded is %q", status, text, got)
+	}
+	_, j := ordered(t, a, "move", `{"source":"shop","to":"new"}`)
+	if !strings.HasPrefix(got, "admin api ") || !strings.HasSuffix(got, ", job "+j.ID) || got != j.Who+", job "+j.ID {
+		t.Errorf("a move by %q; recorded is %q", j.Who, got)
 	}
 }

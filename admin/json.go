@@ -62,9 +62,8 @@ func toDestination(d gateway.DestinationStatus) destinationJSON {
 type eventsJSON struct {
 	Events []eventJSON `json:"events"`
 	Next   string      `json:"next"` // empty on the last page
-	// Complete is false where the search ended early so as to stay short; it came
-	// back to SearchedUntil, and next goes on from there.
-	Complete      bool       `json:"complete"`
+	// SearchedUntil is there where the search ended early so as to stay short: how
+	// far back it came. next goes on from there.
 	SearchedUntil *time.Time `json:"searched_until,omitempty"`
 }
 

@@ -144,6 +144,8 @@ type Delivery struct {
 	Spent time.Duration
 	// DeliveredAt is when the backend first answered 2xx; kept over replays.
 	DeliveredAt time.Time
+	// SettledAt is when it was last settled; zero if never. Kept over replays.
+	SettledAt time.Time
 	// Replay marks a delivery that an operator sent again.
 	Replay bool
 	// Discarding marks a delivery in flight that an operator has discarded: no

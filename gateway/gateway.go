@@ -14,6 +14,7 @@ import (
 
 	"github.com/caddy-webhooks/caddy-webhooks/deliver"
 	"github.com/caddy-webhooks/caddy-webhooks/event"
+	"github.com/caddy-webhooks/caddy-webhooks/jobs"
 	"github.com/caddy-webhooks/caddy-webhooks/store"
 	"github.com/caddy-webhooks/caddy-webhooks/store/local"
 	"github.com/caddy-webhooks/caddy-webhooks/store/memory"
@@ -45,6 +46,8 @@ type Gateway struct {
 	sentry  *sentry
 	replies replies
 	live    atomic.Pointer[live]
+	// room is the configuration's max_backlog.
+	room atomic.Int64
 	// relay is where store and dispatcher log: they outlive a configuration,
 	// and with it its log files.
 	relay *relay
@@ -67,6 +70,7 @@ type Gateway struct {
 type live struct {
 	store      store.Store
 	dispatcher *deliver.Dispatcher
+	jobs       *jobs.Runner
 }
 
 func newGateway(key string) *Gateway {
@@ -94,6 +98,14 @@ func Running() (*Gateway, bool) {
 func (g *Gateway) Store() store.Store {
 	if l := g.live.Load(); l != nil {
 		return l.store
+	}
+	return nil
+}
+
+// Jobs are what operators have ordered about many events; nil when the store is closed.
+func (g *Gateway) Jobs() *jobs.Runner {
+	if l := g.live.Load(); l != nil {
+		return l.jobs
 	}
 	return nil
 }
@@ -127,6 +139,7 @@ func (g *Gateway) publish(a *App) error {
 	l.dispatcher.Start()
 	g.live.Store(l)
 	if before == nil {
+		l.jobs.Start()
 		g.alerts.start(g.watch)
 	}
 	warnOrphans(l.store.Stats(), before, a)
@@ -184,11 +197,19 @@ func (g *Gateway) open(a *App, was *live) (*live, error) {
 			return nil, err
 		}
 	}
-	return &live{store: s, dispatcher: deliver.New(deliver.Options{
-		Queue: s, Logger: slog.New(g.relay),
-		Observe: deliver.Observer{Attempt: g.observeAttempt, Lag: g.metrics.observeLag, State: g.stateChanged, Dead: g.died},
-	})}, nil
+	return &live{
+		store: s,
+		dispatcher: deliver.New(deliver.Options{
+			Queue: s, Logger: slog.New(g.relay),
+			Observe: deliver.Observer{Attempt: g.observeAttempt, Lag: g.metrics.observeLag, State: g.stateChanged, Dead: g.died},
+		}),
+		jobs: jobs.New(jobs.Options{Store: s, Logger: slog.New(g.relay), Room: g.jobRoom}),
+	}, nil
 }
+
+// jobRoom is how many bytes may wait before jobs pause: half of what may wait in
+// all, so that the rest is left to the providers.
+func (g *Gateway) jobRoom() int64 { return g.room.Load() / 2 }
 
 func (g *Gateway) openStore(a *App) (store.Store, error) {
 	if a.Store.Kind == kindMemory {
@@ -236,6 +257,7 @@ func (g *Gateway) configure(l *live, a *App) {
 	g.budget.resize(a.MaxInflight)
 	g.relay.to(a.log)
 	l.store.SetLimits(a.limits())
+	g.room.Store(a.MaxBacklog)
 	targets := map[event.Destination]deliver.Target{}
 	for _, s := range a.sources {
 		for i, d := range s.config.Destinations {
@@ -270,6 +292,7 @@ func (g *Gateway) withdraw(a *App) {
 	case len(g.generations) == 0:
 		ctx, cancel := context.WithTimeout(context.Background(), a.grace)
 		defer cancel()
+		l.jobs.Stop()
 		l.dispatcher.Stop(ctx)
 		g.alerts.stop(ctx, slog.New(g.relay))
 	case newest:

@@ -80,6 +80,18 @@ func ReplayDelivery(d *event.Delivery, explicit, gone bool, now time.Time) error
 	return nil
 }
 
+// Spared tells whether a command leaves a delivery alone, because it was settled
+// since, or waits already where the event is to be sent.
+func Spared(c Command, d *event.Delivery) bool {
+	if c.Before.IsZero() {
+		return false
+	}
+	if d.State == event.Pending {
+		return c.Action == Replay && c.Target != (event.Destination{})
+	}
+	return !d.SettledAt.Before(c.Before)
+}
+
 // DiscardDelivery applies an operator's discard. It tells whether the delivery
 // is in flight, so that the discard follows its attempt.
 func DiscardDelivery(d *event.Delivery) (deferred bool, err error) {

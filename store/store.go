@@ -26,6 +26,7 @@ type Store interface {
 	Commander
 	Reader
 	Learner
+	Keeper
 	// Stats tells where everything stands. It is cheap: no disk is read.
 	Stats() Stats
 	// SetLimits changes the limits at once. What the store already holds stays;
@@ -255,8 +256,13 @@ type Command struct {
 	// Destination is the name of the `to`, or source and name as in shop/default;
 	// empty for all that the action fits.
 	Destination string
-	// Target is the destination to pause or resume, or that Move hands to.
+	// Target is the destination to pause or resume, or that Move hands to. A Replay
+	// with a Target sends the event there, whether that destination owed it or not.
 	Target event.Destination
+	// Before, if set, spares deliveries that were settled then or later, and those
+	// that wait already at a Replay's Target: a command that is repeated after a
+	// crash does not do twice what it did once.
+	Before time.Time
 	// Introduce tells that Target is configured: pausing or resuming it is
 	// possible although no event was ever accepted for it.
 	Introduce bool
@@ -301,6 +307,23 @@ type Learner interface {
 
 // MaxLearned is the longest secret that a store keeps, in bytes.
 const MaxLearned = 1024
+
+// Keeper keeps small notes of the gateway's own.
+type Keeper interface {
+	// Keep stores a value under a name, durably before it returns; an empty one
+	// removes it. At most MaxKept bytes each, and MaxNotes of them.
+	//
+	// Errors: ErrTooLarge, ErrConflict (too many), ErrUnavailable, ErrClosed.
+	Keep(ctx context.Context, name string, value []byte) error
+	// Kept gives a copy of all of them.
+	Kept() map[string][]byte
+}
+
+// Bounds of a [Keeper]: bytes of a name and its value, and how many there are.
+const (
+	MaxKept  = 4096
+	MaxNotes = 64
+)
 
 // Reader shows what is stored. It may lag behind a write by a moment.
 type Reader interface {

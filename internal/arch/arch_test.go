@@ -64,12 +64,13 @@ var law = map[string]room{
 		why: "journal and index made one; writes claims together with events", badger: true,
 		from: []string{"event", "store", "dedup", "store/local/journal"},
 	},
-	"query": {why: "the words with which people choose events", from: []string{"event", "jsonpath", "store"}},
+	"query":   {why: "the words with which people choose events", from: []string{"event", "jsonpath", "store"}},
+	"jobs":    {why: "an operator's actions on many events; sees the buffer as a contract", from: []string{"event", "query", "store"}},
 	"deliver": {why: "the schedule; sees the buffer as a contract, and an attempt as a function", from: []string{"event", "store"}},
 	"forward": {why: "one attempt through Caddy's handlers; knows no store", from: []string{"event", "placeholders"}, caddy: true},
 	"gateway": {
 		why: "the app: chooses the store, starts delivery, lends both to the handlers", caddy: true,
-		from: []string{"event", "store", "store/local", "store/memory", "store/nats", "deliver", "forward"},
+		from: []string{"event", "store", "store/local", "store/memory", "store/nats", "deliver", "forward", "jobs"},
 	},
 	"handler": {
 		why: "one request: verify, name, store, answer; delivers nothing itself", caddy: true,
@@ -77,7 +78,7 @@ var law = map[string]room{
 	},
 	"admin": {
 		why: "the routes; finds the running gateway through it, and answers in the words of event and store", caddy: true,
-		from: []string{"event", "store", "query", "gateway"},
+		from: []string{"event", "store", "query", "gateway", "jobs"},
 	},
 	"admin/ui": {why: "the pages and their handler; they speak HTTP to the routes like everybody else", caddy: true},
 	"cli": {

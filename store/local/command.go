@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/caddy-webhooks/caddy-webhooks/event"
 	"github.com/caddy-webhooks/caddy-webhooks/store"
 	"github.com/caddy-webhooks/caddy-webhooks/store/local/journal"
 )
@@ -31,7 +32,7 @@ var kindOf = map[store.Action]byte{
 
 func (s *Store) command(ctx context.Context, c store.Command) (store.Done, error) {
 	a := action{kind: kindOf[c.Action], at: s.o.Now(), who: limit(c.Who)}
-	if c.Action == store.Move {
+	if c.Action == store.Move || c.Action == store.Replay && c.Target != (event.Destination{}) {
 		to, err := s.destination(ctx, c.Target)
 		if err != nil {
 			return store.Done{}, err
@@ -67,16 +68,40 @@ func (s *Store) aim(c store.Command, a *action) error {
 	if r == nil || r.id != c.Event {
 		return store.ErrUnknown
 	}
-	for i := range r.deliveries {
-		dest := r.deliveries[i].dest
-		if c.Means(s.dest(dest).Destination) {
-			a.targets = append(a.targets, target{dest: dest, explicit: c.Destination != ""})
-		}
+	if err := s.aimAt(c, a, r); err != nil {
+		return err
 	}
 	if len(a.targets) == 0 {
 		return fmt.Errorf("%w for destination %q", store.ErrUnknown, c.Destination)
 	}
 	return s.rehearse(a, r)
+}
+
+// aimAt lists the action's targets among an event's deliveries. Those that the
+// command spares are none.
+func (s *Store) aimAt(c store.Command, a *action, r *row) error {
+	spared := false
+	add := func(dest uint64, explicit bool) {
+		d := r.delivery(dest)
+		if d != nil && store.Spared(c, &d.Delivery) {
+			spared = true
+			return
+		}
+		a.targets = append(a.targets, target{dest: dest, explicit: explicit})
+	}
+	if a.kind == kindReplay && a.to != 0 {
+		add(a.to, true)
+	} else {
+		for i := range r.deliveries {
+			if dest := r.deliveries[i].dest; c.Means(s.dest(dest).Destination) {
+				add(dest, c.Destination != "")
+			}
+		}
+	}
+	if spared && len(a.targets) == 0 {
+		return store.ErrConflict
+	}
+	return nil
 }
 
 // rehearse tries the action on a copy: what is refused for every delivery now
@@ -86,7 +111,7 @@ func (s *Store) rehearse(a *action, r *row) error {
 	try.deliveries = slices.Clone(r.deliveries)
 	var refused error
 	for _, t := range s.inFlightNow(a) {
-		changed, deferred, err := s.act(&try, try.delivery(t.dest), a, t)
+		changed, deferred, err := s.act(&try, try.targeted(a, t), a, t)
 		if changed || deferred || err == nil {
 			return nil
 		}

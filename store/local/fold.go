@@ -69,6 +69,7 @@ var folds = map[byte]func(*Store, journal.Stamp, *reader) error{
 	kindCopy:        func(s *Store, st journal.Stamp, r *reader) error { return s.foldCopyBytes(st, r, true) },
 	kindState:       func(s *Store, st journal.Stamp, r *reader) error { return s.foldCopyBytes(st, r, false) },
 	kindLearn:       (*Store).foldLearnBytes,
+	kindKeep:        (*Store).foldKeepBytes,
 	kindHistory: func(s *Store, st journal.Stamp, r *reader) error {
 		return s.foldDelivery(st, r.uint(), r.uint(), nil, func(_ *row, d *delivery) { d.addAttempt(st.Pos) })
 	},
@@ -190,7 +191,7 @@ func (s *Store) foldSettle(st journal.Stamp, v *settleRecord) error {
 	return s.foldDelivery(st, v.seq, v.dest, nil, func(_ *row, d *delivery) {
 		d.marks = 0
 		if store.Settle(&d.Delivery, v.Settlement) {
-			d.settledAt = v.at
+			d.SettledAt = v.at
 			d.addAttempt(st.Pos)
 		}
 	})
@@ -201,7 +202,7 @@ func lose(d *delivery, at time.Time) {
 	d.marks = max(d.marks-1, 0)
 	store.Lost(&d.Delivery, at)
 	if d.State != event.Pending {
-		d.settledAt = at
+		d.SettledAt = at
 	}
 }
 
@@ -243,7 +244,7 @@ func (s *Store) foldAction(st journal.Stamp, a *action) (done store.Done, refuse
 	s.goOnFrom(a.place + 1)
 	err = s.change(st, a.seq, func(r *row) {
 		for _, t := range a.targets {
-			d := r.delivery(t.dest)
+			d := r.targeted(a, t)
 			if d == nil {
 				continue
 			}
@@ -262,8 +263,23 @@ func (s *Store) foldAction(st journal.Stamp, a *action) (done store.Done, refuse
 	return done, refused, err
 }
 
+// targeted gives the delivery that an action is about. A destination that the
+// event is sent to on top gets one that is as good as filtered, until the action
+// makes it wait; nil if the event cannot be sent any more.
+func (r *row) targeted(a *action, t target) *delivery {
+	d := r.delivery(t.dest)
+	if d != nil || r.gone || a.kind != kindReplay || a.to != t.dest {
+		return d
+	}
+	r.deliveries = append(r.deliveries, delivery{dest: t.dest, Delivery: event.Delivery{State: event.Filtered}})
+	return &r.deliveries[len(r.deliveries)-1]
+}
+
 // act applies an action to one delivery.
 func (s *Store) act(r *row, d *delivery, a *action, t target) (changed, deferred bool, err error) {
+	if d == nil {
+		return false, false, store.ErrGone
+	}
 	before := d.State
 	d.InFlight = t.inFlight
 	defer func() { d.InFlight = false }()
@@ -280,15 +296,21 @@ func (s *Store) act(r *row, d *delivery, a *action, t target) (changed, deferred
 		changed, err = s.move(r, d, a)
 	}
 	if d.State != before && d.State != event.Pending {
-		d.settledAt = a.at
+		d.SettledAt = a.at
 	}
 	if changed && d.State == event.Pending {
-		d.marks = 0
-		if before != event.Pending && a.place != 0 && d.order != 0 {
-			d.place = a.place
-		}
+		d.restart(before, a)
 	}
 	return changed, deferred, err
+}
+
+// restart readies a delivery that an action makes wait: it goes behind all others
+// of its order, unless it waited already.
+func (d *delivery) restart(before event.State, a *action) {
+	d.marks = 0
+	if before != event.Pending && a.place != 0 && d.order != 0 {
+		d.place = a.place
+	}
 }
 
 func (s *Store) move(r *row, d *delivery, a *action) (bool, error) {
@@ -299,7 +321,7 @@ func (s *Store) move(r *row, d *delivery, a *action) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	d.settledAt = a.at
+	d.SettledAt = a.at
 	r.deliveries = append(r.deliveries, delivery{dest: a.to, order: d.order, place: a.place, Delivery: moved})
 	return true, nil
 }

@@ -128,7 +128,9 @@ type Store struct {
 	dests  map[uint64]*destination
 	byName map[event.Destination]*destination
 	// learned are the secrets that providers handed over, by source.
-	learned  map[string]string
+	learned map[string]string
+	// notes are what Keep keeps.
+	notes    map[string][]byte
 	nextDest uint64
 	naming   sync.Mutex // one new destination at a time
 

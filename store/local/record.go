@@ -39,6 +39,8 @@ const (
 	kindHistory
 	// kindLearn is a secret that a provider handed over, or that is forgotten.
 	kindLearn
+	// kindKeep is a note of the gateway's own.
+	kindKeep
 )
 
 // owed is one destination in an accept record.

@@ -107,6 +107,7 @@ func (s *Store) reset() error {
 	s.dests, s.byName = map[uint64]*destination{}, map[event.Destination]*destination{}
 	s.backlog, s.backlogTotal = map[string]int64{}, 0
 	s.admitted = map[string]int64{}
+	s.learned, s.notes = nil, nil
 	return nil
 }
 
@@ -250,6 +251,11 @@ func (s *Store) head() []byte {
 		w.string(source)
 		w.string(secret)
 	}
+	w.uint(uint64(len(s.notes)))
+	for name, value := range s.notes {
+		w.string(name)
+		w.string(string(value))
+	}
 	return w.b
 }
 
@@ -273,7 +279,10 @@ func (s *Store) foldHead(_ journal.Stamp, r *reader) error {
 		}
 		s.dests[number].paused = paused
 	}
-	return s.foldLearned(r)
+	if err := s.foldLearned(r); err != nil {
+		return err
+	}
+	return s.foldNotes(r)
 }
 
 func (s *Store) journalOptions() journal.Options {

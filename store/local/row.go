@@ -33,8 +33,6 @@ type delivery struct {
 	event.Delivery
 	// marks counts attempts that began and have no outcome yet.
 	marks int
-	// settledAt is when the delivery was last settled, for retention.
-	settledAt time.Time
 	// attempts says where the attempts lie in the journal, oldest first.
 	attempts []journal.Position
 }
@@ -76,7 +74,7 @@ func (r *row) unsettled() bool {
 func (r *row) settledAt() time.Time {
 	at := r.received
 	for i := range r.deliveries {
-		if t := r.deliveries[i].settledAt; t.After(at) {
+		if t := r.deliveries[i].SettledAt; t.After(at) {
 			at = t
 		}
 	}
@@ -144,7 +142,7 @@ func (d *delivery) append(w *writer) {
 	w.time(d.Next)
 	w.uint(uint64(d.Spent))
 	w.time(d.DeliveredAt)
-	w.time(d.settledAt)
+	w.time(d.SettledAt)
 	w.uint(uint64(d.marks))
 	w.uint(uint64(len(d.attempts)))
 	for _, p := range d.attempts {
@@ -182,7 +180,7 @@ func (r *reader) delivery() delivery {
 	}
 	d.Attempts, d.Excused = int(r.uint()), int(r.uint())
 	d.Next, d.Spent = r.time(), time.Duration(r.uint())
-	d.DeliveredAt, d.settledAt = r.time(), r.time()
+	d.DeliveredAt, d.SettledAt = r.time(), r.time()
 	d.marks = int(r.uint())
 	if n := r.count(); n > 0 {
 		d.attempts = make([]journal.Position, n)

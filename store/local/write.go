@@ -35,7 +35,7 @@ func write[T any](ctx context.Context, s *Store, w order[T]) (T, error) {
 		})
 		done <- a
 	}
-	err := s.journal.Append(ctx, journal.Entry{Size: recordSize, Reserved: true, Encode: encoder(w.encode), Done: finish})
+	err := s.journal.Append(ctx, journal.Entry{Size: recordSize + w.size, Reserved: true, Encode: encoder(w.encode), Done: finish})
 	if err != nil {
 		finish(journal.Stamp{}, err)
 	}
@@ -49,6 +49,8 @@ func write[T any](ctx context.Context, s *Store, w order[T]) (T, error) {
 
 // order is a record that somebody waits for.
 type order[T any] struct {
+	// size is what it takes beyond recordSize, at most, in bytes.
+	size   int
 	encode func(*writer, journal.Stamp)
 	apply  func(journal.Stamp) (T, error)
 	// finally runs with the mutex held, whether the record was written or not.

@@ -64,6 +64,11 @@ func (s *Store) act(c store.Command) (done store.Done, err error) {
 	known := false
 	var refused error
 	s.change(r, func() {
+		if c.Action == store.Replay && c.Target != (event.Destination{}) {
+			known = true
+			refused = s.actOn(c, s.sent(r, c.Target), &done)
+			return
+		}
 		for _, d := range slices.Clone(r.deliveries) {
 			if !c.Means(d.to.name) {
 				continue
@@ -85,17 +90,13 @@ func (s *Store) act(c store.Command) (done store.Done, err error) {
 
 // actOn does something to one delivery and notes what came of it.
 func (s *Store) actOn(c store.Command, d *delivery, done *store.Done) error {
-	before, deferred := d.State, false
-	d.InFlight = d.token != 0
-	defer func() { d.InFlight = false }()
-	var err error
-	switch c.Action { //nolint:exhaustive // Command lets no other through
-	case store.Replay:
-		err = store.ReplayDelivery(&d.Delivery, c.Destination != "", false, s.now())
-	case store.Move:
-		err = s.move(d, c.Target, s.now())
-	case store.Discard:
-		deferred, err = store.DiscardDelivery(&d.Delivery)
+	if store.Spared(c, &d.Delivery) {
+		return store.ErrConflict
+	}
+	before := d.State
+	deferred, err := s.apply(c, d)
+	if d.State != before && d.State != event.Pending {
+		d.SettledAt = s.now()
 	}
 	switch {
 	case err != nil:
@@ -110,6 +111,33 @@ func (s *Store) actOn(c store.Command, d *delivery, done *store.Done) error {
 	}
 	s.schedule(d)
 	return nil
+}
+
+// apply does an action to a delivery.
+func (s *Store) apply(c store.Command, d *delivery) (deferred bool, err error) {
+	d.InFlight = d.token != 0
+	defer func() { d.InFlight = false }()
+	switch c.Action { //nolint:exhaustive // Command lets no other through
+	case store.Replay:
+		return false, store.ReplayDelivery(&d.Delivery, c.Destination != "" || c.Target != (event.Destination{}), false, s.now())
+	case store.Move:
+		return false, s.move(d, c.Target, s.now())
+	}
+	return store.DiscardDelivery(&d.Delivery)
+}
+
+// sent gives the event's delivery to a destination: where there is none, one that
+// is as good as filtered until it is replayed.
+func (s *Store) sent(r *record, to event.Destination) *delivery {
+	for _, d := range r.deliveries {
+		if d.to.name == to {
+			return d
+		}
+	}
+	d := &delivery{of: r, to: s.destination(to)}
+	d.Destination, d.State = to.Name, event.Filtered
+	r.deliveries = append(r.deliveries, d)
+	return d
 }
 
 // move hands a delivery to another destination.

@@ -55,6 +55,7 @@ type Store struct {
 	// places counts the places that ordered deliveries were given.
 	places  uint64
 	learned map[string]string
+	notes   map[string][]byte
 	// backlog counts each source's bodies that some delivery keeps alive.
 	backlog      map[string]int64
 	backlogTotal int64
@@ -108,6 +109,7 @@ func New(o Options) *Store {
 	s := &Store{
 		now: o.Now, rand: o.Rand, limit: o.MaxBacklog, wake: func(event.Destination) {},
 		claims: map[[32]byte]claim{}, dests: map[event.Destination]*destination{}, backlog: map[string]int64{},
+		notes: map[string][]byte{},
 	}
 	if s.now == nil {
 		s.now = time.Now

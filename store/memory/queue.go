@@ -251,7 +251,7 @@ func (s *Store) Settle(l store.Lease, v store.Settlement) error {
 	unlease(d)
 	s.change(d.of, func() {
 		if store.Settle(&d.Delivery, v) {
-			d.tried = true
+			d.tried, d.SettledAt = true, s.now()
 			d.of.attempts = append(d.of.attempts, v.Attempt)
 		}
 	})

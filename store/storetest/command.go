@@ -26,6 +26,9 @@ var commandCases = []testcase{
 	{name: "a repeat does not revive what an operator discarded", run: discardStands},
 	{name: "a filtered event is kept and due nowhere", run: filtered},
 	{name: "a learned secret is kept over a reopening, and the first one counts", run: learned},
+	{name: "an event can be sent to a destination that does not owe it", run: sentElsewhere},
+	{name: "a command that is repeated spares what it did before", run: spared},
+	{name: "notes are kept over a reopening", run: notes},
 }
 
 // deferDiscard discards a delivery in flight and gives its lease.

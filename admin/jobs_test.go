@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -10,19 +9,52 @@ import (
 	"time"
 
 	"github.com/caddy-webhooks/caddy-webhooks/event"
+	"github.com/caddy-webhooks/caddy-webhooks/internal/testkit"
+	"github.com/caddy-webhooks/caddy-webhooks/jobs"
 	"github.com/caddy-webhooks/caddy-webhooks/query"
 	"github.com/caddy-webhooks/caddy-webhooks/store"
-	"github.com/caddy-webhooks/caddy-webhooks/store/memory"
 )
 
-// moves posts a move, which must work.
-func moves(t *testing.T, a API, body string) (v movedJSON) {
+// movedJSON is what has become of a move.
+type movedJSON struct {
+	Matched, Moved, Skipped, Sending int64
+	To                               string
+	DryRun                           bool
+}
+
+// moves orders a move, which must work, and waits for its end.
+func moves(t *testing.T, a API, body string) movedJSON {
 	t.Helper()
-	status, text, _ := call(t, a, "POST", "/webhooks/move", body)
-	if err := json.Unmarshal([]byte(text), &v); err != nil || status != http.StatusOK {
+	begun, j := ordered(t, a, "move", body)
+	return movedJSON{
+		Matched: begun.Matched, To: begun.To, DryRun: begun.DryRun, Moved: j.Changed, Skipped: j.Skipped, Sending: j.Sending,
+	}
+}
+
+// ordered gives an order, and waits for the end of its job if it has one.
+func ordered(t *testing.T, a API, verb, body string) (begun begunJSON, j jobs.Job) {
+	t.Helper()
+	status, text, h := call(t, a, "POST", "/webhooks/"+verb, body)
+	if err := json.Unmarshal([]byte(text), &begun); err != nil || status != http.StatusOK && status != http.StatusAccepted {
 		t.Fatalf("%s: %d %s", body, status, text)
 	}
-	return v
+	if begun.DryRun != (status == http.StatusOK) || begun.DryRun != (begun.Job == "") {
+		t.Errorf("%s: %d %s", body, status, text)
+	}
+	if begun.DryRun {
+		return begun, j
+	}
+	testkit.Eventually(t, "the job has ended", func() bool {
+		status, text, _ := call(t, a, "GET", h.Get("Location"), "")
+		if err := json.Unmarshal([]byte(text), &j); err != nil || status != http.StatusOK {
+			t.Fatalf("%d %s", status, text)
+		}
+		return j.State != jobs.Running
+	})
+	if j.State != jobs.Done || j.Ended == nil {
+		t.Errorf("%s: %+v", body, j)
+	}
+	return begun, j
 }
 
 func TestOrphansAreMovedOldestFirstOverManyPages(t *testing.T) {
@@ -41,10 +73,11 @@ func TestOrphansAreMovedOldestFirstOverManyPages(t *testing.T) {
 	if v := moves(t, a, body+`}`); v != (movedJSON{Matched: all, Moved: all, To: "shop/new"}) {
 		t.Errorf("%+v, want all %d moved", v, all)
 	}
+	const abreast = 32 // are moved at once
 	for i, l := range due(t, s, dest("shop", "new")) {
 		place := strings.TrimPrefix(l.Event.ProviderID, "shop")
 		var was int
-		if _, err := fmt.Sscan(place, &was); err != nil || was > i+movers || was < i-movers {
+		if _, err := fmt.Sscan(place, &was); err != nil || was > i+abreast || was < i-abreast {
 			t.Fatalf("at place %d comes what was accepted at %s", i, place)
 		}
 	}
@@ -151,9 +184,9 @@ func TestAMoveThatCannotBeMeantIsRefused(t *testing.T) {
 		`{"to":"shop/default","source":""}`:         "400 field source: it is empty",
 		`{"to":"shop/default","limit":"3"}`:         "400 field limit: a move is of all that match",
 		`{"to":"shop/default","cursor":"a"}`:        "400 field cursor: a move is of all that match",
-		`{"to":"shop/default","rate":"3"}`:          `400 unknown parameter "rate"`,
+		`{"to":"shop/default","rate":"3"}`:          "400 field rate:",
 		`{"to":"shop/default","dry_run":"yes"}`:     "400 field dry_run:",
-		`{"to":"shop/default","state":"delivered"}`: "400 what is delivered is not moved",
+		`{"to":"shop/default","state":"delivered"}`: "400 what is delivered cannot be moved",
 		`{"to":"shop/nowhere"}`:                     "404 there is no such destination: shop/nowhere; there are: shop/old (orphaned), shop/default",
 		`{"to":"shop/old"}`:                         "409 shop/old is not configured any more",
 		`{"to":"shop/default","source":"shoop"}`:    "404 there is no such source: shoop; there are:",
@@ -172,27 +205,6 @@ func TestAMoveThatCannotBeMeantIsRefused(t *testing.T) {
 	}
 }
 
-func TestAMoveThatFailsHalfWaySaysHowFarItCame(t *testing.T) {
-	t.Parallel()
-	s := memory.New(memory.Options{})
-	a := API{running: func() (Gateway, bool) {
-		return desk{s: closing{s}, configured: []event.Destination{dest("shop", "new")}}, true
-	}}
-	accept(t, s, "shop", 1, "old")
-	status, text, _ := call(t, a, "POST", "/webhooks/move", `{"source":"shop","to":"new"}`)
-	if status != http.StatusServiceUnavailable || !strings.Contains(text, "moved 0 of 1") || !strings.Contains(text, "closed") {
-		t.Errorf("%d %s", status, text)
-	}
-}
-
-// closing is a store that closes when an event has been looked for.
-type closing struct{ *memory.Store }
-
-func (c closing) Query(ctx context.Context, f store.Filter) (store.Page, error) {
-	defer func() { _ = c.Close() }()
-	return c.Store.Query(ctx, f)
-}
-
 func TestAMoveFromOneDestinationLeavesTheOthersAlone(t *testing.T) {
 	t.Parallel()
 	a, s := deskAPI(t, dest("shop", "kept"), dest("shop", "new"))
@@ -204,5 +216,92 @@ func TestAMoveFromOneDestinationLeavesTheOthersAlone(t *testing.T) {
 		if n := len(due(t, s, dest("shop", name))); n != want {
 			t.Errorf("%d are due at %s, want %d", n, name, want)
 		}
+	}
+}
+
+func TestManyAreReplayedAndDiscarded(t *testing.T) {
+	t.Parallel()
+	a, s := deskAPI(t, dest("shop", "one"), dest("blog", "copy"))
+	accept(t, s, "shop", 5, "one")
+	for i, l := range due(t, s, dest("shop", "one")) {
+		settle(t, s, l, []event.State{event.Delivered, event.Dead, event.Delivered, event.Dead, event.Dead}[i], event.Attempt{Status: 500})
+	}
+	if v, _ := ordered(t, a, "replay", `{"source":"shop","state":"dead","dry_run":true}`); v.Matched != 3 {
+		t.Errorf("a dry run: %+v", v)
+	}
+	if v, j := ordered(t, a, "replay", `{"source":"shop","state":"delivered","rate":1000}`); v.Matched != 2 || j.Changed != 2 || j.Rate != 1000 {
+		t.Errorf("%+v, %+v", v, j)
+	}
+	leases := due(t, s, dest("shop", "one"))
+	if len(leases) != 2 || !leases[0].Replay {
+		t.Fatalf("%d are due, want the two that were delivered: %+v", len(leases), leases)
+	}
+	if v, j := ordered(t, a, "discard", `{"source":"shop","destination":"one"}`); v.Matched != 5 || j.Changed != 3 || j.Deferred != 2 {
+		t.Errorf("%+v, %+v", v, j)
+	}
+	if v, j := ordered(t, a, "replay", `{"source":"shop","to":"blog/copy"}`); v.Matched != 5 || j.Changed != 5 || v.To != "blog/copy" {
+		t.Errorf("%+v, %+v", v, j)
+	}
+	if n := len(due(t, s, dest("blog", "copy"))); n != 5 {
+		t.Errorf("%d are due at the other destination, want all 5", n)
+	}
+	_, text, _ := call(t, a, "GET", "/webhooks/jobs", "")
+	var known struct{ Jobs []jobs.Job }
+	if err := json.Unmarshal([]byte(text), &known); err != nil || len(known.Jobs) != 3 || known.Jobs[0].To != "blog/copy" {
+		t.Errorf("the jobs are %s", text)
+	}
+}
+
+func TestAnOrderThatCannotBeMeantIsRefused(t *testing.T) {
+	t.Parallel()
+	a, s := deskAPI(t, dest("shop", "default"))
+	accept(t, s, "shop", 1, "default")
+	for order, want := range map[string]string{
+		`replay {}`:                  "400 name what it is about",
+		`discard {}`:                 "400 name what it is about",
+		`move {"to":"shop/default"}`: "400 name what it is about",
+		`replay {"dry_run":true}`:    "400 name what it is about",
+		`discard {"source":"shop","to":"shop/default"}`:    "400 field to: what is discarded goes nowhere",
+		`discard {"source":"shop","state":"delivered"}`:    "400 what is delivered cannot be discarded",
+		`replay {"source":"shop","rate":0}`:                "400 field rate: it must be deliveries a second",
+		`replay {"source":"shop","rate":-1}`:               "400 field rate: it must be deliveries a second",
+		`replay {"source":"shop","to":"nowhere"}`:          "404 there is no such destination: shop/nowhere",
+		`replay {"source":"shop","colour":"red"}`:          `400 unknown parameter "colour"`,
+		`replay {"q":"` + strings.Repeat("x", 2000) + `"}`: "400 the filters are too long",
+	} {
+		verb, body, _ := strings.Cut(order, " ")
+		status, text, _ := call(t, a, "POST", "/webhooks/"+verb, body)
+		if got := fmt.Sprint(status, " ", text); !strings.HasPrefix(got, want) {
+			t.Errorf("%.80s: %s, want %s", order, got, want)
+		}
+	}
+	for method, want := range map[string]int{"GET": 404, "DELETE": 404, "POST": 405} {
+		if status, _, _ := call(t, a, method, "/webhooks/jobs/nothing", ""); status != want {
+			t.Errorf("%s of an unknown job: %d, want %d", method, status, want)
+		}
+	}
+	if _, text, _ := call(t, a, "GET", "/webhooks/jobs", ""); strings.TrimSpace(text) != `{"jobs":[]}` {
+		t.Errorf("the jobs are %s", text)
+	}
+}
+
+func TestAJobIsCancelledOnce(t *testing.T) {
+	t.Parallel()
+	a, s := deskAPI(t, dest("shop", "default"))
+	accept(t, s, "shop", 50, "default")
+	status, text, h := call(t, a, "POST", "/webhooks/discard", `{"source":"shop","rate":0.001}`)
+	if status != http.StatusAccepted {
+		t.Fatalf("%d %s", status, text)
+	}
+	var j jobs.Job
+	status, text, _ = call(t, a, "DELETE", h.Get("Location"), "")
+	if err := json.Unmarshal([]byte(text), &j); err != nil || status != 200 || j.State != jobs.Cancelled || j.Changed > 1 || !strings.Contains(j.Error, "cancelled by") {
+		t.Errorf("%d %s", status, text)
+	}
+	if status, _, _ = call(t, a, "DELETE", h.Get("Location"), ""); status != http.StatusConflict {
+		t.Errorf("again: %d", status)
+	}
+	if n := len(due(t, s, dest("shop", "default"))); n < 49 {
+		t.Errorf("%d are due, want nearly all", n)
 	}
 }

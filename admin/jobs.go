@@ -1,0 +1,200 @@
+package admin
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/caddy-webhooks/caddy-webhooks/gateway"
+	"github.com/caddy-webhooks/caddy-webhooks/jobs"
+	"github.com/caddy-webhooks/caddy-webhooks/query"
+	"github.com/caddy-webhooks/caddy-webhooks/store"
+)
+
+// begunJSON answers an order.
+type begunJSON struct {
+	// Job is missing from the answer to a dry run.
+	Job string `json:"job,omitempty"`
+	// Matched counts the deliveries that it is about.
+	Matched int64  `json:"matched"`
+	To      string `json:"to,omitempty"`
+	DryRun  bool   `json:"dry_run,omitempty"`
+}
+
+// maxRate bounds a job's rate: what is more is no limit.
+const maxRate = 1e6
+
+// many serves POST /webhooks/replay, /webhooks/discard and /webhooks/move.
+func many(action store.Action) action {
+	return func(g Gateway, w http.ResponseWriter, r *http.Request) error {
+		if r.Method != http.MethodPost {
+			return wrongMethod(w, http.MethodPost)
+		}
+		o, dryRun, err := readOrder(g, w, r, action)
+		if err != nil {
+			return err
+		}
+		v := begunJSON{DryRun: dryRun}
+		if action == store.Move || o.To.Name != "" {
+			v.To = o.To.String()
+		}
+		if dryRun {
+			if v.Matched, err = g.Jobs().Count(r.Context(), o); err != nil {
+				return misordered(err)
+			}
+			return answer(w, http.StatusOK, v)
+		}
+		job, err := g.Jobs().Begin(r.Context(), o)
+		if err != nil {
+			return misordered(err)
+		}
+		v.Job, v.Matched = job.ID, job.Matched
+		w.Header().Set("Location", "/webhooks/jobs/"+job.ID)
+		return answer(w, http.StatusAccepted, v)
+	}
+}
+
+// misordered turns a runner's refusal into a status: what is no trouble of the
+// store is a fault of the order.
+func misordered(err error) error {
+	for _, known := range []error{store.ErrUnavailable, store.ErrClosed, store.ErrFull} {
+		if errors.Is(err, known) {
+			return failed(err)
+		}
+	}
+	if errors.Is(err, jobs.ErrTooMany) || errors.Is(err, store.ErrConflict) {
+		return fail(http.StatusConflict, err)
+	}
+	return fail(http.StatusBadRequest, err)
+}
+
+// readOrder reads the body: the filters of /webhooks/events, to, rate and dry_run.
+func readOrder(g Gateway, w http.ResponseWriter, r *http.Request, action store.Action) (o jobs.Order, dryRun bool, err error) {
+	if q, err := parameters(r); err != nil {
+		return o, false, err
+	} else if err := query.Only(q); err != nil {
+		return o, false, fail(http.StatusBadRequest, fmt.Errorf("%w; filters stand in the body", err))
+	}
+	var body map[string]json.RawMessage
+	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxCommand))
+	if err == nil {
+		err = strict(text, &body)
+	}
+	if err != nil {
+		return o, false, fail(http.StatusBadRequest, fmt.Errorf("the body must be like %s: %w", bodyOf[action], err))
+	}
+	o = jobs.Order{Action: action, Who: who(r)}
+	to, dryRun, err := fields(&o, body)
+	if err != nil {
+		return o, false, fail(http.StatusBadRequest, err)
+	}
+	if err := aims(g, &o, to); err != nil {
+		return o, false, err
+	}
+	return o, dryRun, nil
+}
+
+// bodyOf has an example for each action.
+var bodyOf = map[store.Action]string{
+	store.Replay:  `{"source":"shop","state":"dead","since":"-2h"}`,
+	store.Discard: `{"source":"shop","state":"dead","until":"-7d"}`,
+	store.Move:    `{"source":"shop","destination":"old","to":"shop/new"}`,
+}
+
+// fields takes the body apart.
+func fields(o *jobs.Order, body map[string]json.RawMessage) (to string, dryRun bool, err error) {
+	o.Filters = url.Values{}
+	for _, name := range slices.Sorted(maps.Keys(body)) {
+		var text string
+		switch name {
+		case "dry_run":
+			err = strict(body[name], &dryRun)
+		case "rate":
+			if err = strict(body[name], &o.Rate); err == nil && (o.Rate <= 0 || o.Rate > maxRate) {
+				err = fmt.Errorf("it must be deliveries a second, above 0 and up to %.0f; leave it out for no limit", maxRate)
+			}
+		default:
+			if err = strict(body[name], &text); err == nil && text == "" {
+				err = errors.New("it is empty; leave it out")
+			}
+			o.Filters.Set(name, text)
+		}
+		if err != nil {
+			return "", false, fmt.Errorf("field %s: %w", name, err)
+		}
+	}
+	to = o.Filters.Get("to")
+	o.Filters.Del("to")
+	return to, dryRun, nil
+}
+
+// aims finds the destination that an order names. A source or a destination that is
+// nowhere is refused: a misspelled name would otherwise look like nothing to do.
+func aims(g Gateway, o *jobs.Order, to string) error {
+	source := o.Filters.Get("source")
+	if source != "" {
+		_, _, err := gateway.Find(g.Sources(), source, o.Filters.Get("destination"))
+		if err != nil && !errors.Is(err, gateway.ErrWhich) {
+			return failed(err)
+		}
+	}
+	switch {
+	case o.Action == store.Discard && to != "":
+		return fail(http.StatusBadRequest, errors.New("field to: what is discarded goes nowhere"))
+	case o.Action == store.Replay && to == "":
+		return nil
+	case o.Action == store.Discard:
+		return nil
+	}
+	c, err := configured(g, source, to)
+	o.To = c.Target
+	return err
+}
+
+// jobList serves GET /webhooks/jobs.
+func jobList(g Gateway, w http.ResponseWriter, r *http.Request) error {
+	q, err := parameters(r)
+	if err != nil {
+		return err
+	}
+	if err := query.Only(q); err != nil {
+		return fail(http.StatusBadRequest, err)
+	}
+	return answer(w, http.StatusOK, map[string]any{"jobs": list(g.Jobs().Jobs())})
+}
+
+// job serves /webhooks/jobs/{job}: GET for how far it is, DELETE to cancel it.
+func job(g Gateway, w http.ResponseWriter, r *http.Request) error {
+	id := strings.TrimPrefix(r.URL.Path, "/webhooks/jobs/")
+	q, err := parameters(r)
+	if err != nil {
+		return err
+	}
+	if err := query.Only(q); err != nil {
+		return fail(http.StatusBadRequest, err)
+	}
+	var v jobs.Job
+	switch r.Method {
+	case http.MethodGet:
+		v, err = g.Jobs().Job(id)
+	case http.MethodDelete:
+		v, err = g.Jobs().Cancel(r.Context(), id, who(r))
+	default:
+		return wrongMethod(w, "GET, DELETE")
+	}
+	switch {
+	case errors.Is(err, jobs.ErrUnknown):
+		return fail(http.StatusNotFound, err)
+	case errors.Is(err, jobs.ErrEnded):
+		return fail(http.StatusConflict, err)
+	case err != nil:
+		return failed(err)
+	}
+	return answer(w, http.StatusOK, v)
+}
