@@ -49,7 +49,7 @@ func build(cmd *cobra.Command) {
 	cmd.PersistentFlags().StringP("adapter", "a", "", "Name of the config adapter")
 	cmd.PersistentFlags().BoolP("json", "", false, "Print JSON, as the API answers it")
 	cmd.AddCommand(sourcesCommand(), eventsCommand(), showCommand(), replayCommand(), discardCommand(),
-		pauseCommand(), resumeCommand(), moveCommand(), learnCommand(),
+		pauseCommand(), resumeCommand(), moveCommand(), jobsCommand(), learnCommand(),
 		sendCommand(), verifyCommand(), providersCommand())
 	// Without this a mistyped command shows the help and ends well, which a
 	// script takes for done.
@@ -128,6 +128,9 @@ func (c *client) request(method, uri string, body io.Reader, v any) (printed boo
 	}
 	if c.json {
 		return true, c.printf("%s", text)
+	}
+	if v == nil {
+		return false, nil
 	}
 	if err := json.Unmarshal(text, v); err != nil {
 		return false, fmt.Errorf("reading the answer: %w", err)

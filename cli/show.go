@@ -382,37 +382,6 @@ func body(encoded string) string {
 	return paragraphs(string(raw))
 }
 
-func replayCommand() *cobra.Command {
-	return commandOn("replay", "Sends an event again, with a fresh retry budget", "is due again")
-}
-
-func discardCommand() *cobra.Command {
-	return commandOn("discard", "Gives an event up", "is discarded")
-}
-
-func commandOn(verb, short, outcome string) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:     verb + " <event>",
-		Short:   short,
-		Example: fmt.Sprintf("  caddy webhooks %s 01a208c1-2273-78b6-b2b3-3f9bb56ab108\n  caddy webhooks %s <event> --destination orders", verb, verb),
-		Args:    cobra.ExactArgs(1),
-	}
-	cmd.Flags().String("destination", "", "Only to this destination")
-	cmd.RunE = run(func(c *client, cmd *cobra.Command, args []string) error {
-		q := url.Values{}
-		if f := cmd.Flags().Lookup("destination"); f.Changed { // empty too: it must not come to mean all
-			q.Set("destination", f.Value.String())
-		}
-		var v struct{ Changed, Deferred []string }
-		printed, err := c.call(http.MethodPost, "/webhooks/events/"+url.PathEscape(args[0])+"/"+verb, q, &v)
-		if err != nil || printed {
-			return err
-		}
-		return c.done(args[0], outcome, v.Changed, v.Deferred)
-	})
-	return cmd
-}
-
 func (c *client) done(event, outcome string, changed, deferred []string) error {
 	if len(changed) > 0 {
 		if err := c.printf("%s %s: %s\n", event, outcome, strings.Join(changed, ", ")); err != nil {

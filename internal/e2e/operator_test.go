@@ -205,7 +205,7 @@ func TestWhatCannotBePausedOrMovedIsSaidInWords(t *testing.T) {
 	refused("where to?", "move", "--source", "shop")
 	refused("it is empty", "move", "--source", "", "--to", "shop/default")
 	refused("is no destination", "pause", "/default")
-	if out := runs(t, g, "move", "--source", "shop", "--to", "default"); out != "nothing to move\n" {
+	if out := runs(t, g, "move", "--source", "shop", "--to", "default"); out != "nothing matches\n" {
 		t.Errorf("%q", out)
 	}
 	if out := runs(t, g, "pause", "shop", "--json"); !strings.Contains(out, `"changed":true`) || !strings.Contains(out, `"state":"paused"`) {
