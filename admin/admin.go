@@ -39,6 +39,8 @@ type Gateway interface {
 	Store() store.Store
 	// Jobs are those of the store; nil if it is closed.
 	Jobs() *jobs.Runner
+	// Troubles lists what is wrong just now.
+	Troubles(oldest time.Duration, now time.Time) []gateway.Trouble
 	// Learn, Learning and Forget steer a source that gets its secret from its provider.
 	Learn(source string, now time.Time) (gateway.Learning, error)
 	Learning(source string, now time.Time) (gateway.Learning, error)
@@ -57,6 +59,7 @@ func (a API) Routes() []caddy.AdminRoute {
 		{Pattern: "/webhooks/sources", Handler: a.serve(get(sources))},
 		{Pattern: "/webhooks/events", Handler: a.serve(get(events))},
 		{Pattern: "/webhooks/events/", Handler: a.serve(one)},
+		{Pattern: "/webhooks/health", Handler: a.serve(get(health))},
 		{Pattern: "/webhooks/learn/", Handler: a.serve(learn)},
 		{Pattern: "/webhooks/destinations/", Handler: a.serve(destination)},
 		{Pattern: "/webhooks/replay", Handler: a.serve(many(store.Replay))},

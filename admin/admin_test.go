@@ -43,6 +43,14 @@ func (unlearned) Learning(string, time.Time) (gateway.Learning, error) {
 
 func (unlearned) Forget(context.Context, string, string) error { return gateway.ErrNoLearner }
 
+// Troubles has one at times.
+func (u unlearned) Troubles(oldest time.Duration, _ time.Time) []gateway.Trouble {
+	if oldest == 0 {
+		return nil
+	}
+	return []gateway.Trouble{{Reason: gateway.OldestPending, Source: "shop", Destination: "default", Words: "an event has been waiting for 2h"}}
+}
+
 // Jobs gives a runner that nobody uses.
 func (unlearned) Jobs() *jobs.Runner { return jobs.New(jobs.Options{}) }
 

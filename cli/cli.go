@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/user"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -49,7 +50,7 @@ func build(cmd *cobra.Command) {
 	cmd.PersistentFlags().StringP("adapter", "a", "", "Name of the config adapter")
 	cmd.PersistentFlags().BoolP("json", "", false, "Print JSON, as the API answers it")
 	cmd.AddCommand(sourcesCommand(), eventsCommand(), showCommand(), replayCommand(), discardCommand(),
-		pauseCommand(), resumeCommand(), moveCommand(), jobsCommand(), learnCommand(),
+		pauseCommand(), resumeCommand(), moveCommand(), jobsCommand(), healthCommand(), learnCommand(),
 		sendCommand(), verifyCommand(), providersCommand())
 	// Without this a mistyped command shows the help and ends well, which a
 	// script takes for done.
@@ -152,13 +153,22 @@ func explain(address string, err error) error {
 		return err
 	}
 	var refusal struct{ Error string }
+	status, _ := strconv.Atoi(found[1]) // three digits
 	if json.Unmarshal([]byte(found[2]), &refusal) == nil && refusal.Error != "" {
 		return errors.New(printable(refusal.Error))
 	}
 	if found[1] == "404" {
 		return fmt.Errorf("the Caddy at %s was built without the webhook gateway", address)
 	}
-	return err
+	return &answerError{status: status, body: []byte(found[2]), error: err}
+}
+
+// answerError is an answer that is no success and has no words of its own.
+type answerError struct {
+	error
+
+	status int
+	body   []byte
 }
 
 // whoAmI names the person for the journal.

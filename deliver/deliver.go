@@ -11,6 +11,7 @@ import (
 	"context"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -150,6 +151,22 @@ func (d *Dispatcher) Configure(targets map[event.Destination]Target) {
 		}
 		l.configure(&t)
 	}
+}
+
+// hangs is how long one look for work may take before it counts as hanging.
+const hangs = time.Minute
+
+// Stuck names the destinations' pumps that have been hanging for long.
+func (d *Dispatcher) Stuck() (names []string) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	for name, l := range d.lanes {
+		if l.pulse.Busy() > hangs {
+			names = append(names, "delivery to "+name.String())
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // Reserve asks for room in memory for a new event of that size, which is about

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/caddy-webhooks/caddy-webhooks/event"
+	"github.com/caddy-webhooks/caddy-webhooks/pulse"
 	"github.com/caddy-webhooks/caddy-webhooks/store"
 )
 
@@ -18,6 +19,7 @@ type lane struct {
 	name event.Destination
 	// signal wakes the pump.
 	signal chan struct{}
+	pulse  pulse.Pulse
 
 	mu     sync.Mutex
 	target *Target // nil: orphaned

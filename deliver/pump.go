@@ -36,6 +36,7 @@ func (l *lane) pump() {
 			l.due = true
 			l.mu.Unlock()
 		}
+		l.pulse.Begin()
 		asked := l.d.o.Now()
 		l.emptyIfClosed(asked)
 		err := l.fill(asked)
@@ -46,6 +47,7 @@ func (l *lane) pump() {
 		sleep := l.sleep(wait, asked, now)
 		l.mu.Unlock()
 		timer.Reset(sleep)
+		l.pulse.End()
 		if wait > 0 && !l.pause(timer) {
 			return
 		}

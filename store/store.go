@@ -425,6 +425,8 @@ type Stats struct {
 	SizeBytes map[string]int64
 	// FreeBytes is what is free on its file system; -1 if it has none.
 	FreeBytes int64
+	// Stuck names parts of the store that have been hanging for long.
+	Stuck []string
 	// Accepting is nil, or the error with which Accept would answer now.
 	Accepting error
 }

@@ -54,7 +54,7 @@ var law = map[string]room{
 	"store/memory":    {why: "the contract, for trials", from: []string{"event", "store"}},
 	"store/nats":      {why: "the contract, for several gateways", from: []string{"event", "store"}},
 	"store/local/journal": {
-		why: "segment files; knows bytes and records, not events",
+		why: "segment files; knows bytes and records, not events", from: []string{"pulse"},
 	},
 	"store/local/journal/faultfs": {
 		why: "a file system that fails on demand, for the tests of the journal", testing: true,
@@ -62,11 +62,12 @@ var law = map[string]room{
 	},
 	"store/local": {
 		why: "journal and index made one; writes claims together with events", badger: true,
-		from: []string{"event", "store", "dedup", "store/local/journal"},
+		from: []string{"event", "pulse", "store", "dedup", "store/local/journal"},
 	},
 	"query":   {why: "the words with which people choose events", from: []string{"event", "jsonpath", "store"}},
+	"pulse":   {why: "whether a goroutine still goes round; knows nobody"},
 	"jobs":    {why: "an operator's actions on many events; sees the buffer as a contract", from: []string{"event", "query", "store"}},
-	"deliver": {why: "the schedule; sees the buffer as a contract, and an attempt as a function", from: []string{"event", "store"}},
+	"deliver": {why: "the schedule; sees the buffer as a contract, and an attempt as a function", from: []string{"event", "pulse", "store"}},
 	"forward": {why: "one attempt through Caddy's handlers; knows no store", from: []string{"event", "placeholders"}, caddy: true},
 	"gateway": {
 		why: "the app: chooses the store, starts delivery, lends both to the handlers", caddy: true,

@@ -77,12 +77,12 @@ type Gateway struct {
 }
 
 // New prepares a gateway; Start starts it. In the Caddyfile, {$ADDR} is its
-// address, {$DIR} its directory, {env.HOOK_SECRET} the secret of [Post].
+// address, {$ADMIN} its admin endpoint's, {$DIR} its directory, {env.HOOK_SECRET} the secret of [Post].
 func New(t testing.TB, env ...string) *Gateway {
 	t.Helper()
 	g := &Gateway{t: t, Dir: t.TempDir(), Addr: FreeAddr(t), Admin: FreeAddr(t)}
 	g.env = append(os.Environ(), "XDG_DATA_HOME="+g.Dir, "XDG_CONFIG_HOME="+g.Dir, "HOME="+g.Dir,
-		"ADDR=http://"+g.Addr, "DIR="+g.Dir, "HOOK_SECRET="+Secret)
+		"ADDR=http://"+g.Addr, "ADMIN="+g.Admin, "DIR="+g.Dir, "HOOK_SECRET="+Secret)
 	g.env = append(g.env, env...)
 	t.Cleanup(func() {
 		g.Kill()
@@ -291,4 +291,19 @@ func Eventually(t testing.TB, what string, so func() bool) {
 			t.Fatalf("it did not happen within %v: %s", patience, what)
 		}
 	}
+}
+
+// Fetch gets what is at an address.
+func Fetch(t testing.TB, url string) (status int, body string) {
+	t.Helper()
+	resp, err := http.Get(url) //nolint:noctx,gosec // bounded by the test, and its own server
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close() //nolint:errcheck // it was read
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(text)
 }

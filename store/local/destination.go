@@ -159,7 +159,7 @@ func (s *Store) Stats() store.Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	v := store.Stats{
-		BacklogBytes: s.backlogTotal, SourceBytes: maps.Clone(s.backlog), FreeBytes: free, SizeBytes: size, Accepting: accepting,
+		BacklogBytes: s.backlogTotal, SourceBytes: maps.Clone(s.backlog), FreeBytes: free, SizeBytes: size, Accepting: accepting, Stuck: s.stuck(),
 	}
 	for _, d := range s.dests {
 		ds := store.DestinationStats{

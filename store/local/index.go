@@ -125,7 +125,9 @@ func (s *Store) writeIndex() {
 		case <-tick.C:
 		case <-s.flushNow:
 		}
+		s.indexing.Begin()
 		err := s.catchUp()
+		s.indexing.End()
 		if err != nil && !failing {
 			s.o.Logger.Error("index cannot be written; events are safe in the journal, duplicates are still found", "error", err)
 		}

@@ -25,6 +25,7 @@ import (
 
 	"github.com/caddy-webhooks/caddy-webhooks/dedup"
 	"github.com/caddy-webhooks/caddy-webhooks/event"
+	"github.com/caddy-webhooks/caddy-webhooks/pulse"
 	"github.com/caddy-webhooks/caddy-webhooks/store"
 	"github.com/caddy-webhooks/caddy-webhooks/store/local/journal"
 )
@@ -79,6 +80,8 @@ type Store struct {
 	claims  *dedup.Claims
 	space   space // what the file system has left
 	clock   guard
+	// indexing and keeping are the pulses of the store's own goroutines.
+	indexing, keeping pulse.Pulse
 
 	// ctx ends with Close; wg counts the store's own goroutines.
 	ctx    context.Context
@@ -250,6 +253,31 @@ func (s *Store) release() error {
 		err = s.closeIndex()
 	}
 	return errors.Join(err, s.lock.unlock())
+}
+
+// How long one round of each goroutine may take before it counts as hanging. The
+// housekeeper copies segments, which takes as long as the disk needs.
+const (
+	commitHangs = 30 * time.Second
+	indexHangs  = 2 * time.Minute
+	houseHangs  = 30 * time.Minute
+)
+
+// stuck names the goroutines that hang.
+func (s *Store) stuck() (names []string) {
+	for _, v := range []struct {
+		name       string
+		busy, most time.Duration
+	}{
+		{"the journal's writer", s.journal.Busy(), commitHangs},
+		{"the index's writer", s.indexing.Busy(), indexHangs},
+		{"the store's housekeeper", s.keeping.Busy(), houseHangs},
+	} {
+		if v.busy > v.most {
+			names = append(names, v.name)
+		}
+	}
+	return names
 }
 
 // Wake registers the function that is told of new work.

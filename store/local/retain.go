@@ -41,6 +41,7 @@ func (s *Store) keepHouse() {
 		case <-tick.C:
 		case <-s.houseNow:
 		}
+		s.keeping.Begin()
 		s.space.refresh()
 		s.watchClock()
 		s.loseOrphans()
@@ -53,6 +54,7 @@ func (s *Store) keepHouse() {
 			swept = now
 			s.complain("forgetting old claims", s.sweep(s.ctx))
 		}
+		s.keeping.End()
 	}
 }
 

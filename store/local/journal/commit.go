@@ -53,18 +53,24 @@ func (c *committer) run() {
 	defer c.ride.Stop()
 	defer c.again.Stop()
 	for {
+		var do func()
 		select {
 		case <-c.j.work:
 		case <-c.ride.C:
-			c.sync()
+			do = c.sync
 		case <-c.again.C:
-			c.reopen()
+			do = c.reopen
 		case <-c.j.stop:
 			c.drain()
 			c.finish()
 			return
 		}
+		c.j.pulse.Begin() // and again in each round of drain
+		if do != nil {
+			do()
+		}
 		c.drain()
+		c.j.pulse.End()
 	}
 }
 
@@ -77,6 +83,7 @@ func stoppedTimer() *time.Timer {
 // drain writes until nothing waits.
 func (c *committer) drain() {
 	for {
+		c.j.pulse.Begin()
 		c.gather()
 		rolls, more := c.take()
 		if !more {

@@ -30,6 +30,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/caddy-webhooks/caddy-webhooks/pulse"
 )
 
 var (
@@ -176,8 +178,9 @@ const minSegment = 4 * segmentData
 
 // Journal is an open journal. Its methods may be called from any goroutine.
 type Journal struct {
-	o  Options
-	id [16]byte
+	o     Options
+	id    [16]byte
+	pulse pulse.Pulse // the committer's
 
 	stop    chan struct{} // closed by Close
 	stopped sync.WaitGroup
@@ -453,6 +456,10 @@ func (j *Journal) Remove(id uint64) error {
 	}
 	return nil
 }
+
+// Busy tells for how long the present write and sync have been going on; 0 if
+// there is none.
+func (j *Journal) Busy() time.Duration { return j.pulse.Busy() }
 
 // Close writes what waits, syncs it, and waits for the goroutines. What could
 // not be written is done with ErrClosed.
