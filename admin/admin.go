@@ -60,6 +60,7 @@ func (a API) Routes() []caddy.AdminRoute {
 		{Pattern: "/webhooks/events", Handler: a.serve(get(events))},
 		{Pattern: "/webhooks/events/", Handler: a.serve(one)},
 		{Pattern: "/webhooks/health", Handler: a.serve(get(health))},
+		{Pattern: "/webhooks/tail", Handler: a.serve(get(tail))},
 		{Pattern: "/webhooks/learn/", Handler: a.serve(learn)},
 		{Pattern: "/webhooks/destinations/", Handler: a.serve(destination)},
 		{Pattern: "/webhooks/replay", Handler: a.serve(many(store.Replay))},
@@ -233,15 +234,22 @@ func show(g Gateway, w http.ResponseWriter, r *http.Request, id event.ID) error 
 		return err
 	}
 	raw := q.Get("body")
-	if query.Only(q, "body") != nil || raw != "" && raw != "raw" {
-		return fail(http.StatusBadRequest, errors.New("the one parameter that is possible is body=raw"))
+	if err := query.Only(q, "body", "secrets"); err != nil {
+		return fail(http.StatusBadRequest, err)
+	}
+	open, err := flagged(q, "secrets")
+	switch {
+	case err != nil:
+		return fail(http.StatusBadRequest, err)
+	case raw != "" && raw != "raw":
+		return fail(http.StatusBadRequest, errors.New("parameter body: must be raw, or left out"))
 	}
 	record, err := g.Store().Get(r.Context(), id)
 	if err != nil {
 		return failed(err)
 	}
 	if raw == "" {
-		return answer(w, http.StatusOK, toRecord(record))
+		return answer(w, http.StatusOK, toRecord(record, open))
 	}
 	if record.Event == nil {
 		return failed(store.ErrGone)

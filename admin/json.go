@@ -123,7 +123,9 @@ func toEvent(r store.Row) eventJSON {
 	return v
 }
 
-func toRecord(r store.Record) recordJSON {
+// toRecord gives an event whole. Unless it is open, values of headers and
+// parameters that look like secrets are masked.
+func toRecord(r store.Record, open bool) recordJSON {
 	v := recordJSON{eventJSON: toEvent(r.Row), Headers: map[string][]string{}, Body: []byte{}}
 	var proof []string
 	if r.Event != nil {
@@ -134,23 +136,30 @@ func toRecord(r store.Record) recordJSON {
 		attempts := []attemptJSON{}
 		for _, a := range r.Attempts {
 			if a.Destination == d.Destination {
-				attempts = append(attempts, toAttempt(a, proof))
+				attempts = append(attempts, toAttempt(a, proof, open))
 			}
 		}
 		d.Attempts = attempts
 	}
 	if e := r.Event; e != nil {
 		v.Method, v.URI, v.Headers, v.Body = e.Method, maskText(e.URI, proof), mask(e.Header, proof), list(e.Body)
+		if open {
+			v.URI, v.Headers = e.URI, e.Header
+		}
 	}
 	return v
 }
 
 // toAttempt masks the words of an error too: they may name the address with its query.
-func toAttempt(a event.Attempt, proof []string) attemptJSON {
-	return attemptJSON{
+func toAttempt(a event.Attempt, proof []string, open bool) attemptJSON {
+	v := attemptJSON{
 		At: a.At.UTC(), Number: a.Number, Status: a.Status, Error: maskText(a.Error, proof), Duration: a.Duration.Seconds(),
 		Headers: mask(a.Header, proof), Answer: strings.ToValidUTF8(string(a.Answer), "�"),
 	}
+	if open {
+		v.Error, v.Headers = a.Error, a.Header
+	}
+	return v
 }
 
 // at is nil for the zero time.

@@ -50,7 +50,7 @@ func build(cmd *cobra.Command) {
 	cmd.PersistentFlags().StringP("adapter", "a", "", "Name of the config adapter")
 	cmd.PersistentFlags().BoolP("json", "", false, "Print JSON, as the API answers it")
 	cmd.AddCommand(sourcesCommand(), eventsCommand(), showCommand(), replayCommand(), discardCommand(),
-		pauseCommand(), resumeCommand(), moveCommand(), jobsCommand(), healthCommand(), learnCommand(),
+		pauseCommand(), resumeCommand(), moveCommand(), jobsCommand(), healthCommand(), tailCommand(), listenCommand(), learnCommand(),
 		sendCommand(), verifyCommand(), providersCommand())
 	// Without this a mistyped command shows the help and ends well, which a
 	// script takes for done.
@@ -154,16 +154,16 @@ func explain(address string, err error) error {
 	}
 	var refusal struct{ Error string }
 	status, _ := strconv.Atoi(found[1]) // three digits
-	if json.Unmarshal([]byte(found[2]), &refusal) == nil && refusal.Error != "" {
-		return errors.New(printable(refusal.Error))
-	}
-	if found[1] == "404" {
-		return fmt.Errorf("the Caddy at %s was built without the webhook gateway", address)
+	switch {
+	case json.Unmarshal([]byte(found[2]), &refusal) == nil && refusal.Error != "":
+		err = errors.New(printable(refusal.Error))
+	case status == http.StatusNotFound:
+		err = fmt.Errorf("the Caddy at %s was built without the webhook gateway", address)
 	}
 	return &answerError{status: status, body: []byte(found[2]), error: err}
 }
 
-// answerError is an answer that is no success and has no words of its own.
+// answerError is an answer that is no success.
 type answerError struct {
 	error
 

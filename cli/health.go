@@ -46,18 +46,29 @@ type healthView struct {
 func (c *client) health(q url.Values) error {
 	var v healthView
 	printed, err := c.call(http.MethodGet, "/webhooks/health", q, &v)
+	if printed || err != nil {
+		return c.unhealthy(err)
+	}
+	return c.diagnosis(v)
+}
+
+// unhealthy reads an answer that is no success; nil stays nil.
+func (c *client) unhealthy(err error) error {
 	var answered *answerError
-	switch {
-	case errors.As(err, &answered) && answered.status == http.StatusServiceUnavailable && json.Unmarshal(answered.body, &v) == nil && v.Status != "":
-		if c.json {
-			if err := c.printf("%s\n", answered.body); err != nil {
-				return err
-			}
-			return errFailing
-		}
-	case err != nil || printed:
+	var v healthView
+	if !errors.As(err, &answered) || answered.status != http.StatusServiceUnavailable || json.Unmarshal(answered.body, &v) != nil || v.Status == "" {
 		return err
 	}
+	if !c.json {
+		return c.diagnosis(v)
+	}
+	if err := c.printf("%s\n", answered.body); err != nil {
+		return err
+	}
+	return errFailing
+}
+
+func (c *client) diagnosis(v healthView) error {
 	if err := c.printf("%s\n", printable(v.Status)); err != nil {
 		return err
 	}

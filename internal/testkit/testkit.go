@@ -198,10 +198,16 @@ func (g *Gateway) open() bool {
 // what it printed.
 func (g *Gateway) Run(args ...string) (string, error) {
 	g.t.Helper()
+	out, err := g.Command(args...).CombinedOutput()
+	return string(out), err
+}
+
+// Command is the binary with arguments in the gateway's environment, not started.
+func (g *Gateway) Command(args ...string) *exec.Cmd {
+	g.t.Helper()
 	cmd := exec.Command(g.program(), args...)
 	cmd.Env, cmd.Dir = g.env, g.Dir
-	out, err := cmd.CombinedOutput()
-	return string(out), err
+	return cmd
 }
 
 // Reload gives the running Caddy another Caddyfile; the error is Caddy's.
@@ -296,7 +302,7 @@ func Eventually(t testing.TB, what string, so func() bool) {
 // Fetch gets what is at an address.
 func Fetch(t testing.TB, url string) (status int, body string) {
 	t.Helper()
-	resp, err := http.Get(url) //nolint:noctx,gosec // bounded by the test, and its own server
+	resp, err := http.Get(url) //nolint:noctx // bounded by the test, and its own server
 	if err != nil {
 		t.Fatal(err)
 	}

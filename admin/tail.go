@@ -1,0 +1,207 @@
+package admin
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/caddy-webhooks/caddy-webhooks/query"
+	"github.com/caddy-webhooks/caddy-webhooks/store"
+)
+
+const (
+	// maxTails is how many may follow at once.
+	maxTails = 32
+	// heartbeat is how often something is sent to one that follows, so that both
+	// sides notice when the other is gone.
+	heartbeat = 15 * time.Second
+	// tailWrite is how long one that follows may take for what it is sent.
+	tailWrite = 30 * time.Second
+	// tailPage is how many events are read at once.
+	tailPage = 100
+)
+
+// tails counts those that follow, over all configurations.
+var tails atomic.Int64
+
+// tailing is one that follows.
+type tailing struct {
+	s       store.Store
+	w       http.ResponseWriter
+	control *http.ResponseController
+	filter  store.Filter
+	// after is the number of the last event that was looked at.
+	after uint64
+	// body tells that contents are wanted, open that secrets in them are.
+	body, open bool
+}
+
+// tail serves GET /webhooks/tail: server-sent events, one for each that is
+// accepted. Its ID is where to go on after a break, in Last-Event-ID.
+func tail(g Gateway, w http.ResponseWriter, r *http.Request) error {
+	t, err := readTail(r)
+	if err != nil {
+		return fail(http.StatusBadRequest, err)
+	}
+	t.s, t.w, t.control = g.Store(), w, http.NewResponseController(w)
+	if t.after == 0 && t.filter.Since.IsZero() {
+		if t.after, err = newest(r.Context(), t.s); err != nil {
+			return failed(err)
+		}
+	}
+	if tails.Add(1) > maxTails {
+		tails.Add(-1)
+		return fail(http.StatusServiceUnavailable, fmt.Errorf("%d follow already", maxTails))
+	}
+	defer tails.Add(-1)
+	// The server's time for reading a request would end what is read no more.
+	if err := t.control.SetReadDeadline(time.Time{}); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return fail(http.StatusInternalServerError, err)
+	}
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusOK)
+	// The answer has begun: whatever ends it now can only end it.
+	for err := t.beat(); err == nil; {
+		err = t.next(r.Context())
+	}
+	return nil
+}
+
+// newest is the number of the newest event, 0 if there is none.
+func newest(ctx context.Context, s store.Store) (uint64, error) {
+	page, err := s.Query(ctx, store.Filter{Limit: 1})
+	if err != nil || len(page.Rows) == 0 {
+		return 0, err
+	}
+	return page.Rows[0].Seq, nil
+}
+
+// readTail reads the parameters: the filters of events but for pages and until,
+// and what is wanted of each event.
+func readTail(r *http.Request) (*tailing, error) {
+	q, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, fmt.Errorf("reading the query: %w", err)
+	}
+	t := new(tailing)
+	for name, flag := range map[string]*bool{"body": &t.body, "secrets": &t.open} {
+		if *flag, err = flagged(q, name); err != nil {
+			return nil, err
+		}
+		q.Del(name)
+	}
+	for _, name := range []string{"limit", "until"} {
+		if q.Has(name) {
+			return nil, fmt.Errorf("parameter %s: one that follows has no end", name)
+		}
+	}
+	if last := r.Header.Get("Last-Event-Id"); last != "" {
+		q.Set("cursor", last)
+	}
+	if t.filter, err = query.Parse(q, time.Now()); err != nil {
+		return nil, err //nolint:wrapcheck // it says which parameter
+	}
+	t.after, t.filter.Before = t.filter.Before, 0
+	t.filter.OldestFirst, t.filter.Limit = true, tailPage
+	return t, nil
+}
+
+// flagged reads a parameter that is 1 or left out.
+func flagged(q url.Values, name string) (bool, error) {
+	if !q.Has(name) {
+		return false, nil
+	}
+	if v := q[name]; len(v) != 1 || v[0] != "1" {
+		return false, fmt.Errorf("parameter %s: must be 1, or left out", name)
+	}
+	return true, nil
+}
+
+// next waits for events and sends them, or a heartbeat if none come.
+func (t *tailing) next(ctx context.Context) error {
+	wait, cancel := context.WithTimeout(ctx, heartbeat)
+	defer cancel()
+	latest, err := t.s.Await(wait, t.after)
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case errors.Is(err, context.DeadlineExceeded):
+		return t.beat()
+	case err != nil:
+		return err
+	}
+	for t.after < latest {
+		f := t.filter
+		f.After, f.Before = t.after, latest+1
+		page, err := t.s.Query(ctx, f)
+		if err != nil {
+			return fmt.Errorf("reading what is new: %w", err)
+		}
+		for _, row := range page.Rows {
+			if err := t.send(ctx, row); err != nil {
+				return err
+			}
+		}
+		if t.after = page.Next; page.Next == 0 {
+			t.after = latest
+		}
+	}
+	return t.flush()
+}
+
+// send writes one event.
+func (t *tailing) send(ctx context.Context, row store.Row) error {
+	var v any = toEvent(row)
+	if t.body {
+		record, err := t.s.Get(ctx, row.ID)
+		switch {
+		case errors.Is(err, store.ErrUnknown): // removed meanwhile
+			return nil
+		case err != nil:
+			return err
+		}
+		v = toRecord(record, t.open)
+	}
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "id: %s\nevent: accepted\ndata: ", query.Cursor(row.Seq))
+	e := json.NewEncoder(&b) // its JSON is one line
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return fmt.Errorf("writing event %s: %w", row.ID, err)
+	}
+	b.WriteByte('\n')
+	return t.write(b.Bytes())
+}
+
+func (t *tailing) write(text []byte) error {
+	if err := t.control.SetWriteDeadline(time.Now().Add(tailWrite)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return fmt.Errorf("limiting the time for writing: %w", err)
+	}
+	if _, err := t.w.Write(text); err != nil {
+		return fmt.Errorf("writing to one that follows: %w", err)
+	}
+	return nil
+}
+
+// beat sends where to go on, and no event.
+func (t *tailing) beat() error {
+	if err := t.write([]byte("id: " + strconv.FormatUint(t.after, 36) + "\n\n")); err != nil {
+		return err
+	}
+	return t.flush()
+}
+
+func (t *tailing) flush() error {
+	if err := t.control.Flush(); err != nil {
+		return fmt.Errorf("writing to one that follows: %w", err)
+	}
+	return nil
+}
