@@ -121,8 +121,9 @@ func (s State) Unsettled() bool { return s == Pending || s == Dead }
 type Delivery struct {
 	// Destination is the name of the `to`.
 	Destination string
-	// Ordered tells that it goes in turn with others of its key.
-	Ordered bool
+	// Order is the hash of what the destination orders by: deliveries with the same
+	// go in turn. 0 for none.
+	Order uint64
 	// Source is the destination's, where it is another than the event's: an
 	// operator has moved the delivery.
 	Source string

@@ -148,7 +148,7 @@ func (p plan) parcels(row store.Row) (list []parcel) {
 			continue
 		}
 		c := store.Command{Action: p.action, Event: row.ID, Destination: at.String(), Target: p.to}
-		v := parcel{command: c, to: at, grows: d.State != event.Pending, ordered: d.Ordered, size: int64(row.Size)}
+		v := parcel{command: c, to: at, grows: d.State != event.Pending, ordered: d.Order != 0, size: int64(row.Size)}
 		if p.action == store.Replay && p.to != (event.Destination{}) {
 			v.to, v.grows = p.to, true
 			return append(list, v) // once, for whichever delivery it was chosen

@@ -13,6 +13,7 @@ package store
 import (
 	"context"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/caddy-webhooks/caddy-webhooks/event"
@@ -27,6 +28,7 @@ type Store interface {
 	Reader
 	Learner
 	Keeper
+	Importer
 	// Stats tells where everything stands. It is cheap: no disk is read.
 	Stats() Stats
 	// SetLimits changes the limits at once. What the store already holds stays;
@@ -128,11 +130,14 @@ const (
 	// Revived means a duplicate whose dead deliveries are pending again, or whose
 	// filtered ones are now wanted.
 	Revived
+	// Known means that an event with that event ID was imported before; nothing
+	// was stored.
+	Known
 )
 
-// String gives the word that the Webhook-Status header uses.
+// String gives the word that the Webhook-Status header uses, and the import.
 func (r Result) String() string {
-	return [...]string{"", "accepted", "filtered", "duplicate", "revived"}[r]
+	return [...]string{"", "accepted", "filtered", "duplicate", "revived", "known"}[r]
 }
 
 // Receipt answers an admission.
@@ -324,6 +329,34 @@ const (
 	MaxKept  = 4096
 	MaxNotes = 64
 )
+
+// Importer takes events in that another store has had.
+type Importer interface {
+	// Import stores an event as it stands: its event ID, its time of receipt, its
+	// deliveries' states and its attempts. It is durable before Import returns.
+	// What is pending is delivered; its order of acceptance is the order of import.
+	// An event whose ID is known is left as it is, so that an import can be
+	// repeated, and one whose claim another event has is not stored.
+	//
+	// Errors: those of [Accepter].
+	Import(ctx context.Context, i Import) (Receipt, error)
+}
+
+// Import is what is asked for.
+type Import struct {
+	// Record is the event, with its ID. Its Seq is ignored; its Event is nil if its
+	// body is gone, and must not be changed afterwards.
+	Record Record
+	// Claim is as in [Admission].
+	Claim *Claim
+	// Share is as in [Admission].
+	Share int64
+}
+
+// Waits tells whether the event counts for the backlog.
+func (i Import) Waits() bool {
+	return slices.ContainsFunc(i.Record.Deliveries, func(d event.Delivery) bool { return d.State.Unsettled() })
+}
 
 // Reader shows what is stored. It may lag behind a write by a moment.
 type Reader interface {

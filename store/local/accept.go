@@ -40,18 +40,29 @@ func (s *Store) accept(ctx context.Context, a store.Admission, owes []owed) (sto
 		return s.admit(ctx, a, owes, dedup.ClaimKey{}, nil)
 	}
 	key := s.claimKeyOf(a.Claim.Key)
+	first, mine, err := s.stake(ctx, key)
+	switch {
+	case err != nil:
+		return store.Receipt{}, err
+	case first != nil:
+		return s.repeat(ctx, a, owes, *first)
+	}
+	return s.admit(ctx, a, owes, key, mine)
+}
+
+// stake gives the claim that stands, or makes it the caller's to write, who must
+// settle it. A claim that is just being written is waited for.
+func (s *Store) stake(ctx context.Context, key dedup.ClaimKey) (first *dedup.Claim, mine *claiming, err error) {
 	for {
 		first, turn, err := s.begin(key)
 		switch {
-		case err != nil:
-			return store.Receipt{}, err
-		case first != nil:
-			return s.repeat(ctx, a, owes, *first)
+		case err != nil || first != nil:
+			return first, nil, err
 		case turn.mine:
-			return s.claim(ctx, a, owes, key, turn.claiming)
+			return s.standing(key, turn.claiming)
 		}
 		if err := turn.wait(ctx); err != nil {
-			return store.Receipt{}, err
+			return nil, nil, err
 		}
 		// It is durable, or was only a repeat itself: look again.
 	}
@@ -94,24 +105,24 @@ func (s *Store) begin(key dedup.ClaimKey) (*dedup.Claim, turn, error) {
 	return nil, turn{claiming: c, mine: true}, nil
 }
 
-// claim looks into the index, and stores the event if the claim is free.
-func (s *Store) claim(ctx context.Context, a store.Admission, owes []owed, key dedup.ClaimKey, mine *claiming) (store.Receipt, error) {
+// standing looks for a claim in the index. mine ends if there is one.
+func (s *Store) standing(key dedup.ClaimKey, mine *claiming) (*dedup.Claim, *claiming, error) {
 	known, found, err := s.claimed(key)
 	if err == nil && found {
 		s.mu.Lock()
 		found, err = s.alive(known)
 		s.mu.Unlock()
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		err = fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 		s.finish(key, mine, err)
-		return store.Receipt{}, err
-	}
-	if found {
+		return nil, nil, err
+	case found:
 		s.finish(key, mine, nil)
-		return s.repeat(ctx, a, owes, known)
+		return &known, nil, nil
 	}
-	return s.admit(ctx, a, owes, key, mine)
+	return nil, mine, nil
 }
 
 // claimed looks into the index.
@@ -202,7 +213,7 @@ type admission struct {
 
 // admit writes the event into the journal and waits until it is durable.
 func (s *Store) admit(ctx context.Context, a store.Admission, owes []owed, key dedup.ClaimKey, mine *claiming) (store.Receipt, error) {
-	if err := s.reserve(a); err != nil {
+	if err := s.reserve(a.Event.Source, int64(len(a.Event.Body)), a.Share); err != nil {
 		s.finish(key, mine, err)
 		return store.Receipt{}, err
 	}
@@ -212,7 +223,7 @@ func (s *Store) admit(ctx context.Context, a store.Admission, owes []owed, key d
 	if err := s.journal.Append(ctx, entry); err != nil {
 		err = unavailable(err)
 		s.mu.Lock()
-		s.unreserve(a.Event)
+		s.unreserve(a.Event.Source, int64(len(a.Event.Body)))
 		s.settleClaim(key, mine, err)
 		s.mu.Unlock()
 		return store.Receipt{}, err
@@ -268,7 +279,7 @@ func (s *Store) random() uint16 {
 func (w *admission) durable(st journal.Stamp, err error) {
 	s := w.s
 	s.mu.Lock()
-	s.unreserve(w.a.Event)
+	s.unreserve(w.a.Event.Source, int64(len(w.a.Event.Body)))
 	var wake []event.Destination
 	if err == nil {
 		wake, err = w.stored(st)
@@ -359,7 +370,7 @@ func (s *Store) revival(seq uint64, r *row, owes []owed) action {
 }
 
 // reserve checks the limits and counts the event in, until it is durable.
-func (s *Store) reserve(a store.Admission) error {
+func (s *Store) reserve(source string, size, share int64) error {
 	if err := s.space.err(); err != nil {
 		return err
 	}
@@ -368,22 +379,22 @@ func (s *Store) reserve(a store.Admission) error {
 	if s.closed {
 		return store.ErrClosed
 	}
-	e, limit := a.Event, s.limits.Load().MaxBacklog
-	size, share := int64(len(e.Body)), store.ShareOf(limit, a.Share)
+	limit := s.limits.Load().MaxBacklog
 	if used := s.backlogTotal + s.admitted[""] + size; used > limit {
 		return fmt.Errorf("%w: %d of %d bytes wait for delivery", store.ErrBacklog, used, limit)
 	}
-	if used := s.backlog[e.Source] + s.admitted[e.Source] + size; used > share {
-		return fmt.Errorf("%w: source %s has %d bytes waiting, its share is %d", store.ErrBacklog, e.Source, used, share)
+	share = store.ShareOf(limit, share)
+	if used := s.backlog[source] + s.admitted[source] + size; used > share {
+		return fmt.Errorf("%w: source %s has %d bytes waiting, its share is %d", store.ErrBacklog, source, used, share)
 	}
 	s.admitted[""] += size
-	s.admitted[e.Source] += size
+	s.admitted[source] += size
 	return nil
 }
 
-func (s *Store) unreserve(e *event.Event) {
-	s.admitted[""] -= int64(len(e.Body))
-	s.admitted[e.Source] -= int64(len(e.Body))
+func (s *Store) unreserve(source string, size int64) {
+	s.admitted[""] -= size
+	s.admitted[source] -= size
 }
 
 // accepting is nil, or the error with which Accept would answer now.

@@ -54,13 +54,12 @@ func (s *Store) command(ctx context.Context, c store.Command) (store.Done, error
 
 // aim finds the deliveries that a command is about, and refuses at once what
 // cannot be done to any of them.
-func (s *Store) aim(c store.Command, a *action) error {
+func (s *Store) aim(c store.Command, a *action) (err error) {
+	if a.seq, err = s.locate(c.Event); err != nil {
+		return err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
-		return store.ErrClosed
-	}
-	a.seq = c.Event.Seq(s.salt)
 	r, _, err := s.pages.row(a.seq)
 	if err != nil {
 		return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
@@ -155,7 +154,7 @@ func (s *Store) perform(ctx context.Context, a *action) (done store.Done, refuse
 			s.reached(st)
 			return v, err
 		},
-		finally: func() { s.unhold(a.seq) },
+		finally: func(error) { s.unhold(a.seq) },
 	})
 	return v.done, v.refused, err
 }

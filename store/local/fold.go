@@ -342,6 +342,7 @@ func (s *Store) foldCopyBytes(st journal.Stamp, r *reader, content bool) error {
 func (s *Store) foldCopy(st journal.Stamp, seq uint64, claim *claimRecord, v *row) error {
 	s.goOnFrom(seq + 1)
 	s.remember(claim)
+	s.remember(s.alias(st, seq, v.id))
 	p, err := s.pages.make(blockOf(seq))
 	if err != nil || st.LSN <= p.lsn {
 		return err

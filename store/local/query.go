@@ -21,12 +21,11 @@ const (
 
 // Get gives one event whole.
 func (s *Store) Get(_ context.Context, id event.ID) (store.Record, error) {
-	s.mu.Lock()
-	if s.closed {
-		s.mu.Unlock()
-		return store.Record{}, store.ErrClosed
+	seq, err := s.locate(id)
+	if err != nil {
+		return store.Record{}, fmt.Errorf("event %s: %w", id, err)
 	}
-	seq := id.Seq(s.salt)
+	s.mu.Lock()
 	r, _, err := s.pages.row(seq)
 	if err != nil || r == nil || r.id != id {
 		s.mu.Unlock()

@@ -463,26 +463,7 @@ func (c *clearing) copyHistory(ctx context.Context, seq uint64, history []attemp
 		if err != nil {
 			return fmt.Errorf("copying an attempt forward: %w", err)
 		}
-		copied := &copying{done: make(chan error, 1)}
-		err = c.s.journal.Append(ctx, journal.Entry{
-			Size: len(payload) + recordSize, Reserved: true,
-			Encode: encoder(func(w *writer, _ journal.Stamp) {
-				w.byte(kindHistory)
-				w.uint(seq)
-				w.uint(h.dest)
-				w.b = a.AppendBinary(w.b)
-			}),
-			Done: func(st journal.Stamp, err error) {
-				if err == nil {
-					err = c.s.applied(func() error {
-						err := c.s.foldDelivery(st, seq, h.dest, nil, func(_ *row, d *delivery) { d.addAttempt(st.Pos) })
-						c.s.reached(st)
-						return err
-					})
-				}
-				copied.done <- err
-			},
-		})
+		copied, err := c.s.appendHistory(ctx, seq, h.dest, a)
 		if err != nil {
 			return fmt.Errorf("copying an attempt forward: %w", err)
 		}

@@ -229,7 +229,7 @@ func (s *Store) public(seq uint64, r *row) store.Row {
 		v.Deliveries[i] = d.Delivery
 		to := s.dest(d.dest)
 		v.Deliveries[i].Destination = to.Name
-		v.Deliveries[i].Ordered = d.order != 0
+		v.Deliveries[i].Order = d.order
 		if to.Source != r.source {
 			v.Deliveries[i].Source = to.Source
 		}

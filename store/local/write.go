@@ -29,13 +29,13 @@ func write[T any](ctx context.Context, s *Store, w order[T]) (T, error) {
 				a.v, err = w.apply(st)
 			}
 			if w.finally != nil {
-				w.finally()
+				w.finally(err)
 			}
 			return err
 		})
 		done <- a
 	}
-	err := s.journal.Append(ctx, journal.Entry{Size: recordSize + w.size, Reserved: true, Encode: encoder(w.encode), Done: finish})
+	err := s.journal.Append(ctx, journal.Entry{Size: recordSize + w.size, Reserved: !w.intake, Encode: encoder(w.encode), Done: finish})
 	if err != nil {
 		finish(journal.Stamp{}, err)
 	}
@@ -52,9 +52,11 @@ type order[T any] struct {
 	// size is what it takes beyond recordSize, at most, in bytes.
 	size   int
 	encode func(*writer, journal.Stamp)
+	// intake tells that it brings something new, for which the reserve is not.
+	intake bool
 	apply  func(journal.Stamp) (T, error)
 	// finally runs with the mutex held, whether the record was written or not.
-	finally func()
+	finally func(err error)
 }
 
 // append writes a record that nobody waits for: it is applied once it is
@@ -62,15 +64,8 @@ type order[T any] struct {
 //
 // It may have to wait for room, so it must not be called with the mutex held.
 func (s *Store) append(a event.Attempt, soon bool, encode func(*writer, journal.Stamp), apply func(journal.Stamp) error) error {
-	size := recordSize + len(a.Error) + len(a.Answer)
-	for name, values := range a.Header {
-		size += len(name) + 10
-		for _, v := range values {
-			size += len(v) + 5
-		}
-	}
 	err := s.journal.Append(context.Background(), journal.Entry{
-		Size: size, Reserved: true, Ride: !soon,
+		Size: attemptSize(a), Reserved: true, Ride: !soon,
 		Encode: encoder(encode),
 		Done: func(st journal.Stamp, err error) {
 			if err == nil {
@@ -82,6 +77,18 @@ func (s *Store) append(a event.Attempt, soon bool, encode func(*writer, journal.
 		},
 	})
 	return unavailable(err)
+}
+
+// attemptSize is an upper bound of a record with this attempt.
+func attemptSize(a event.Attempt) int {
+	size := recordSize + len(a.Error) + len(a.Answer)
+	for name, values := range a.Header {
+		size += len(name) + 10
+		for _, v := range values {
+			size += len(v) + 5
+		}
+	}
+	return size
 }
 
 // applied runs apply under the mutex, and tells afterwards who must be woken.

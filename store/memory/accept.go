@@ -24,21 +24,20 @@ func (s *Store) Accept(ctx context.Context, a store.Admission) (store.Receipt, e
 			return s.repeat(a, c), nil
 		}
 	}
-	if err := s.room(a); err != nil {
+	if err := s.room(a.Event.Source, int64(a.Event.Size()), a.Share); err != nil {
 		return store.Receipt{}, err
 	}
 	return s.add(a, now), nil
 }
 
 // room checks the backlog's limits.
-func (s *Store) room(a store.Admission) error {
-	e, share := a.Event, store.ShareOf(s.limit, a.Share)
-	size := int64(e.Size())
+func (s *Store) room(source string, size, share int64) error {
+	share = store.ShareOf(s.limit, share)
 	if used := s.backlogTotal + size; used > s.limit {
 		return fmt.Errorf("%w: %d of %d bytes wait for delivery", store.ErrBacklog, used, s.limit)
 	}
-	if used := s.backlog[e.Source] + size; used > share {
-		return fmt.Errorf("%w: source %s has %d bytes waiting, its share is %d", store.ErrBacklog, e.Source, used, share)
+	if used := s.backlog[source] + size; used > share {
+		return fmt.Errorf("%w: source %s has %d bytes waiting, its share is %d", store.ErrBacklog, source, used, share)
 	}
 	return nil
 }

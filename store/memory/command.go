@@ -119,7 +119,7 @@ func (s *Store) apply(c store.Command, d *delivery) (deferred bool, err error) {
 	defer func() { d.InFlight = false }()
 	switch c.Action { //nolint:exhaustive // Command lets no other through
 	case store.Replay:
-		return false, store.ReplayDelivery(&d.Delivery, c.Destination != "" || c.Target != (event.Destination{}), false, s.now())
+		return false, store.ReplayDelivery(&d.Delivery, c.Destination != "" || c.Target != (event.Destination{}), d.of.gone, s.now())
 	case store.Move:
 		return false, s.move(d, c.Target, s.now())
 	}

@@ -55,6 +55,8 @@ type Store struct {
 	// places counts the places that ordered deliveries were given.
 	places  uint64
 	learned map[string]string
+	// brought has the events that were imported: their IDs were made elsewhere.
+	brought map[event.ID]*record
 	notes   map[string][]byte
 	// backlog counts each source's bodies that some delivery keeps alive.
 	backlog      map[string]int64
@@ -70,6 +72,10 @@ type record struct {
 	event      *event.Event
 	deliveries []*delivery
 	attempts   []event.Attempt
+	// gone tells that it was imported without its content, and size what its body
+	// had in bytes.
+	gone bool
+	size int
 }
 
 // unsettled tells whether some delivery keeps the body and the claim alive.
@@ -109,7 +115,7 @@ func New(o Options) *Store {
 	s := &Store{
 		now: o.Now, rand: o.Rand, limit: o.MaxBacklog, wake: func(event.Destination) {},
 		claims: map[[32]byte]claim{}, dests: map[event.Destination]*destination{}, backlog: map[string]int64{},
-		notes: map[string][]byte{},
+		notes: map[string][]byte{}, brought: map[event.ID]*record{},
 	}
 	if s.now == nil {
 		s.now = time.Now
@@ -203,6 +209,9 @@ func (s *Store) destination(name event.Destination) *destination {
 
 // find gives the record with that ID; nil if there is none.
 func (s *Store) find(id event.ID) *record {
+	if r := s.brought[id]; r != nil {
+		return r
+	}
 	seq := id.Seq(s.salt)
 	if seq == 0 || seq > uint64(len(s.records)) || s.records[seq-1].event.ID != id {
 		return nil

@@ -30,7 +30,11 @@ func (s *Store) Get(ctx context.Context, id event.ID) (store.Record, error) {
 	if r == nil {
 		return store.Record{}, fmt.Errorf("event %s: %w", id, store.ErrUnknown)
 	}
-	return store.Record{Row: r.row(), Event: r.event, Attempts: slices.Clone(r.attempts)}, nil
+	v := store.Record{Row: r.row(), Attempts: slices.Clone(r.attempts)}
+	if !r.gone {
+		v.Event = r.event
+	}
+	return v, nil
 }
 
 // Query lists events.
@@ -105,12 +109,15 @@ func (r *record) row() store.Row {
 	e := r.event
 	v := store.Row{
 		ID: e.ID, Seq: e.Seq, Source: e.Source, Provider: e.Provider, ProviderID: e.ProviderID, Type: e.Type,
-		Received: e.Received, Size: e.Size(),
+		Received: e.Received, Size: e.Size(), Gone: r.gone,
+	}
+	if r.gone {
+		v.Size = r.size
 	}
 	for _, d := range r.deliveries {
 		shown := d.Delivery
 		shown.InFlight = d.token != 0
-		shown.Ordered = d.order != 0
+		shown.Order = d.order
 		if d.to.name.Source != e.Source {
 			shown.Source = d.to.name.Source
 		}
@@ -129,7 +136,7 @@ func (r *record) matches(f store.Filter) bool {
 		!f.Until.IsZero() && !e.Received.Before(f.Until):
 		return false
 	}
-	return r.contains(f.Text) && r.matchesDelivery(f) && (f.Content == nil || f.Content(e))
+	return r.contains(f.Text) && r.matchesDelivery(f) && (f.Content == nil || !r.gone && f.Content(e))
 }
 
 // contains tells whether the text is part of anything that names the event.

@@ -18,7 +18,7 @@ type testcase struct {
 // Run holds the store to its contract. The cases are independent and run in parallel.
 func Run(t *testing.T, h Harness) {
 	t.Helper()
-	for _, c := range slices.Concat(claimCases, queueCases, orderCases, stateCases, commandCases, readCases, lifeCases) {
+	for _, c := range slices.Concat(claimCases, queueCases, orderCases, stateCases, commandCases, readCases, importCases, lifeCases) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			if c.reopens && h.Reopen == nil {
