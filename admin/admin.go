@@ -37,6 +37,8 @@ type API struct {
 type Gateway interface {
 	Sources() []gateway.SourceStatus
 	Store() store.Store
+	// Import takes in what another gateway has accepted.
+	Import(ctx context.Context, r store.Record, now time.Time) (store.Receipt, error)
 	// Jobs are those of the store; nil if it is closed.
 	Jobs() *jobs.Runner
 	// Troubles lists what is wrong just now.
@@ -61,6 +63,8 @@ func (a API) Routes() []caddy.AdminRoute {
 		{Pattern: "/webhooks/events/", Handler: a.serve(one)},
 		{Pattern: "/webhooks/health", Handler: a.serve(get(health))},
 		{Pattern: "/webhooks/tail", Handler: a.serve(get(tail))},
+		{Pattern: "/webhooks/export", Handler: a.serve(get(export))},
+		{Pattern: "/webhooks/import", Handler: a.serve(bring)},
 		{Pattern: "/webhooks/learn/", Handler: a.serve(learn)},
 		{Pattern: "/webhooks/destinations/", Handler: a.serve(destination)},
 		{Pattern: "/webhooks/replay", Handler: a.serve(many(store.Replay))},

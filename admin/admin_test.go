@@ -30,8 +30,20 @@ type fake struct {
 
 func (f fake) Store() store.Store { return f.s }
 
+func (f fake) Import(ctx context.Context, r store.Record, now time.Time) (store.Receipt, error) {
+	in := store.Import{Record: r, Share: 1 << 40}
+	if r.ProviderID == "claimed" {
+		in.Claim = &store.Claim{Window: time.Hour - now.Sub(r.Received)}
+	}
+	return f.s.Import(ctx, in) //nolint:wrapcheck // as the gateway does
+}
+
 // unlearned is a gateway of which no source learns its secret.
 type unlearned struct{}
+
+func (unlearned) Import(context.Context, store.Record, time.Time) (store.Receipt, error) {
+	return store.Receipt{}, store.ErrClosed
+}
 
 func (unlearned) Learn(string, time.Time) (gateway.Learning, error) {
 	return gateway.Learning{}, gateway.ErrNoLearner

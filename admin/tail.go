@@ -22,8 +22,8 @@ const (
 	// heartbeat is how often something is sent to one that follows, so that both
 	// sides notice when the other is gone.
 	heartbeat = 15 * time.Second
-	// tailWrite is how long one that follows may take for what it is sent.
-	tailWrite = 30 * time.Second
+	// streamWrite is how long a reader may take for what it is sent.
+	streamWrite = 30 * time.Second
 	// tailPage is how many events are read at once.
 	tailPage = 100
 )
@@ -33,10 +33,9 @@ var tails atomic.Int64
 
 // tailing is one that follows.
 type tailing struct {
-	s       store.Store
-	w       http.ResponseWriter
-	control *http.ResponseController
-	filter  store.Filter
+	s      store.Store
+	out    stream
+	filter store.Filter
 	// after is the number of the last event that was looked at.
 	after uint64
 	// body tells that contents are wanted, open that secrets in them are.
@@ -50,7 +49,7 @@ func tail(g Gateway, w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return fail(http.StatusBadRequest, err)
 	}
-	t.s, t.w, t.control = g.Store(), w, http.NewResponseController(w)
+	t.s, t.out = g.Store(), stream{w: w, control: http.NewResponseController(w)}
 	if t.after == 0 && t.filter.Since.IsZero() {
 		if t.after, err = newest(r.Context(), t.s); err != nil {
 			return failed(err)
@@ -62,7 +61,7 @@ func tail(g Gateway, w http.ResponseWriter, r *http.Request) error {
 	}
 	defer tails.Add(-1)
 	// The server's time for reading a request would end what is read no more.
-	if err := t.control.SetReadDeadline(time.Time{}); err != nil && !errors.Is(err, http.ErrNotSupported) {
+	if err := t.out.control.SetReadDeadline(time.Time{}); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return fail(http.StatusInternalServerError, err)
 	}
 	w.Header().Set("Content-Type", "text/event-stream")
@@ -154,7 +153,7 @@ func (t *tailing) next(ctx context.Context) error {
 			t.after = latest
 		}
 	}
-	return t.flush()
+	return t.out.flush()
 }
 
 // send writes one event.
@@ -178,30 +177,13 @@ func (t *tailing) send(ctx context.Context, row store.Row) error {
 		return fmt.Errorf("writing event %s: %w", row.ID, err)
 	}
 	b.WriteByte('\n')
-	return t.write(b.Bytes())
-}
-
-func (t *tailing) write(text []byte) error {
-	if err := t.control.SetWriteDeadline(time.Now().Add(tailWrite)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return fmt.Errorf("limiting the time for writing: %w", err)
-	}
-	if _, err := t.w.Write(text); err != nil {
-		return fmt.Errorf("writing to one that follows: %w", err)
-	}
-	return nil
+	return t.out.write(b.Bytes())
 }
 
 // beat sends where to go on, and no event.
 func (t *tailing) beat() error {
-	if err := t.write([]byte("id: " + strconv.FormatUint(t.after, 36) + "\n\n")); err != nil {
+	if err := t.out.write([]byte("id: " + strconv.FormatUint(t.after, 36) + "\n\n")); err != nil {
 		return err
 	}
-	return t.flush()
-}
-
-func (t *tailing) flush() error {
-	if err := t.control.Flush(); err != nil {
-		return fmt.Errorf("writing to one that follows: %w", err)
-	}
-	return nil
+	return t.out.flush()
 }

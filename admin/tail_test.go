@@ -9,8 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/caddyserver/caddy/v2"
-
 	"github.com/caddy-webhooks/caddy-webhooks/event"
 	"github.com/caddy-webhooks/caddy-webhooks/store"
 )
@@ -70,20 +68,18 @@ func (f *follower) next() (v recordJSON) {
 	return v
 }
 
-// serving is the tail route of an API on a real server.
+// serving is an API on a real server.
 func serving(t *testing.T, a API) *httptest.Server {
 	t.Helper()
-	var route caddy.AdminHandler
-	for _, r := range a.Routes() {
-		if r.Pattern == "/webhooks/tail" {
-			route = r.Handler
-		}
+	mux := http.NewServeMux()
+	for _, route := range a.Routes() {
+		mux.HandleFunc(route.Pattern, func(w http.ResponseWriter, r *http.Request) {
+			if err := route.Handler.ServeHTTP(w, r); err != nil {
+				http.Error(w, err.Error(), http.StatusTeapot)
+			}
+		})
 	}
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := route.ServeHTTP(w, r); err != nil {
-			http.Error(w, err.Error(), http.StatusTeapot)
-		}
-	}))
+	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
 	return server
 }

@@ -31,6 +31,9 @@ type SourceConfig struct {
 	// Owner is the handler. The other sources' handlers are given it, to see
 	// whether a request that they have refused is this source's.
 	Owner any
+	// Claim gives the claim that an event of the source has, as if it came now; nil
+	// if it has none. A source without it has none at all.
+	Claim func(e *event.Event) *store.Claim
 	// Learns tells that the provider hands its secret over.
 	Learns bool
 }

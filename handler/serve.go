@@ -229,22 +229,17 @@ func (h *Handler) renew(now time.Time) *verify.Verifier {
 // store names the event and stores it.
 func (h *Handler) store(in *arrival, received time.Time) error {
 	message := dedup.Message{Header: in.r.Header, Query: in.checked.Query, Body: in.checked.Body}
-	scope := []string{h.Name}
+	tenant := ""
 	if in.verdict.Secret >= len(h.secrets.texts) && !h.From.Learn {
-		scope = append(scope, in.verdict.Digest) // a tenant's own secret: tenants cannot claim each other's IDs
+		tenant = in.verdict.Digest
 	}
-	id, named := dedup.Identify(scope, h.ids, message)
+	id, claim := h.claimed(h.scope(tenant), message)
+	if claim == nil && !h.DedupOff {
+		h.source.Unidentified.Add(1)
+	}
 	e := h.event(in, received)
 	e.ProviderID, e.Type = id.ProviderID, dedup.Value(h.typ, message)
 	in.values.Event = e
-	var claim *store.Claim
-	switch {
-	case h.DedupOff:
-	case named:
-		claim = &store.Claim{Key: id.Key, Digest: dedup.Digest(e.Body), Window: h.window}
-	default:
-		h.source.Unidentified.Add(1)
-	}
 	receipt, answer, err := h.accept(in.r.Context(), e, claim, h.wants(in, e))
 	if err != nil {
 		return err //nolint:wrapcheck // statusOf decides by the store's sentinels

@@ -65,6 +65,7 @@ var law = map[string]room{
 		from: []string{"event", "pulse", "store", "dedup", "store/local/journal"},
 	},
 	"query":   {why: "the words with which people choose events", from: []string{"event", "jsonpath", "store"}},
+	"archive": {why: "events as lines of JSON, whole", from: []string{"event", "store"}},
 	"pulse":   {why: "whether a goroutine still goes round; knows nobody"},
 	"jobs":    {why: "an operator's actions on many events; sees the buffer as a contract", from: []string{"event", "query", "store"}},
 	"deliver": {why: "the schedule; sees the buffer as a contract, and an attempt as a function", from: []string{"event", "pulse", "store"}},
@@ -79,7 +80,7 @@ var law = map[string]room{
 	},
 	"admin": {
 		why: "the routes; finds the running gateway through it, and answers in the words of event and store", caddy: true,
-		from: []string{"event", "store", "query", "gateway", "jobs"},
+		from: []string{"archive", "event", "store", "query", "gateway", "jobs"},
 	},
 	"admin/ui": {why: "the pages and their handler; they speak HTTP to the routes like everybody else", caddy: true},
 	"cli": {
