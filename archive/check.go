@@ -90,7 +90,7 @@ func (v *line) checkDeliveries() error {
 	}
 	seen := map[event.Destination]bool{}
 	for _, d := range v.Deliveries {
-		if err := d.check(v); err != nil {
+		if err := errors.Join(d.check(v), d.checkTimes(), d.checkAttempts()); err != nil {
 			return fmt.Errorf("delivery to %q: %w", d.Destination, err)
 		}
 		to := event.Destination{Source: d.Source, Name: d.Destination}
@@ -103,26 +103,40 @@ func (v *line) checkDeliveries() error {
 }
 
 func (d *delivery) check(v *line) error {
+	if !nameForm.MatchString(d.Destination) {
+		return errors.New("destination: it is no name")
+	}
+	if d.Source != "" && (!nameForm.MatchString(d.Source) || d.Source == v.Source) {
+		return errors.New("source: it is no name, or the event's own")
+	}
 	state, known := event.ParseState(d.State)
 	switch {
-	case !nameForm.MatchString(d.Destination), d.Source != "" && (!nameForm.MatchString(d.Source) || d.Source == v.Source):
-		return errors.New("destination or source is no name, or the source is the event's own")
 	case !known:
 		return fmt.Errorf("state: %q is none", d.State)
 	case v.Gone && state.Unsettled():
 		return fmt.Errorf("state: %s, and its body is gone", d.State)
 	case d.Tries < 0 || d.Excused < 0 || d.Spent < 0:
 		return errors.New("tries, excused or spent_ns is less than 0")
-	case len(d.Attempts) > maxAttempts:
-		return fmt.Errorf("attempts: %d; at most %d", len(d.Attempts), maxAttempts)
 	}
+	order, err := strconv.ParseUint(d.Order, 16, 64)
+	if d.Order != "" && (err != nil || order == 0) {
+		return fmt.Errorf("order: %q is no hexadecimal number of at most 64 bits, or 0", d.Order)
+	}
+	return nil
+}
+
+func (d *delivery) checkTimes() error {
 	for _, t := range []*time.Time{d.Next, d.DeliveredAt, d.SettledAt} {
 		if t != nil && !likely(*t) {
 			return fmt.Errorf("the time %v cannot be", t)
 		}
 	}
-	if order, err := strconv.ParseUint(d.Order, 16, 64); d.Order != "" && (err != nil || order == 0) {
-		return fmt.Errorf("order: %q is no hexadecimal number of at most 64 bits, or 0", d.Order)
+	return nil
+}
+
+func (d *delivery) checkAttempts() error {
+	if len(d.Attempts) > maxAttempts {
+		return fmt.Errorf("attempts: %d; at most %d", len(d.Attempts), maxAttempts)
 	}
 	for i := range d.Attempts {
 		if err := d.Attempts[i].check(); err != nil {

@@ -376,6 +376,14 @@ func (b *bar) show(done, all int64, waiting string) {
 	_, _ = io.WriteString(b.out, "\r\x1b[K"+drawn(done, all, waiting)) // a bar that cannot be drawn is none
 }
 
+// count shows how many there were so far, where nobody knows of how many.
+func (b *bar) count(n int64) {
+	if b.on {
+		b.shown = true
+		_, _ = io.WriteString(b.out, "\r\x1b[K"+count(n)+" events") // as above
+	}
+}
+
 // drawn is the bar in at most 79 characters.
 func drawn(done, all int64, waiting string) string {
 	const width = 30

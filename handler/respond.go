@@ -146,7 +146,7 @@ func unasked(r store.Result) string {
 		return ownFiltered
 	case store.Revived:
 		return ownRevived
-	case store.Accepted:
+	case store.Accepted, store.Known:
 	}
 	return ownHeld
 }

@@ -265,6 +265,7 @@ func (h *Handler) note(in *arrival, e *event.Event) {
 		h.source.Duplicates.Add(1)
 		h.log.Debug("duplicate", "event", in.receipt.ID.String(), "id", e.ProviderID,
 			"hint", "to send it to the application again: caddy webhooks replay "+in.receipt.ID.String())
+	case store.Known: // an import's alone
 	}
 	if in.receipt.Differs {
 		h.source.Differs.Add(1)
