@@ -90,7 +90,7 @@ func (v *line) checkDeliveries() error {
 	}
 	seen := map[event.Destination]bool{}
 	for _, d := range v.Deliveries {
-		if err := errors.Join(d.check(v), d.checkTimes(), d.checkAttempts()); err != nil {
+		if err := errors.Join(d.checkNames(v.Source), d.check(v), d.checkTimes(), d.checkAttempts()); err != nil {
 			return fmt.Errorf("delivery to %q: %w", d.Destination, err)
 		}
 		to := event.Destination{Source: d.Source, Name: d.Destination}
@@ -103,12 +103,6 @@ func (v *line) checkDeliveries() error {
 }
 
 func (d *delivery) check(v *line) error {
-	if !nameForm.MatchString(d.Destination) {
-		return errors.New("destination: it is no name")
-	}
-	if d.Source != "" && (!nameForm.MatchString(d.Source) || d.Source == v.Source) {
-		return errors.New("source: it is no name, or the event's own")
-	}
 	state, known := event.ParseState(d.State)
 	switch {
 	case !known:
@@ -121,6 +115,16 @@ func (d *delivery) check(v *line) error {
 	order, err := strconv.ParseUint(d.Order, 16, 64)
 	if d.Order != "" && (err != nil || order == 0) {
 		return fmt.Errorf("order: %q is no hexadecimal number of at most 64 bits, or 0", d.Order)
+	}
+	return nil
+}
+
+func (d *delivery) checkNames(own string) error {
+	if !nameForm.MatchString(d.Destination) {
+		return errors.New("destination: it is no name")
+	}
+	if d.Source != "" && (!nameForm.MatchString(d.Source) || d.Source == own) {
+		return errors.New("source: it is no name, or the event's own")
 	}
 	return nil
 }

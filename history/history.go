@@ -1,0 +1,257 @@
+// Package history keeps what an operator wants to see plotted: what came and
+// went, what waits and since when, over the last hour and the last day, and when
+// destinations went down and came back. It takes a fixed amount of memory, and
+// outlives the process in one small file ([History.Encode], [Decode]).
+package history
+
+import (
+	"cmp"
+	"maps"
+	"math"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Span is how far back a plot looks.
+type Span struct {
+	// Step is the time that one point stands for, Points how many there are.
+	Step   time.Duration
+	Points int
+}
+
+// The spans.
+var (
+	Hour = Span{Step: 15 * time.Second, Points: 240}
+	Day  = Span{Step: 5 * time.Minute, Points: 288}
+)
+
+var spans = [...]Span{Hour, Day}
+
+// Bounds of what is kept. Of sources and destinations the one goes that has not
+// been seen for longest.
+const (
+	MaxSeries  = 512
+	MaxChanges = 100
+	// MaxWords bounds the reason of a change, in bytes.
+	MaxWords = 200
+)
+
+// Name names a source, or with Destination one of its destinations.
+type Name struct{ Source, Destination string }
+
+// Reading is what is known of one of them at a moment.
+type Reading struct {
+	Name
+
+	// Counts only grow while the process runs. For a source they are accepted,
+	// duplicates, rejected and unavailable; for a destination delivered, failed
+	// and dead.
+	Counts []uint64
+	// Gauges go up and down; a point has the highest. For a destination they are
+	// pending deliveries, and the age of the oldest pending event in seconds.
+	Gauges []float64
+	// State is a destination's; Why says more.
+	State, Why string
+}
+
+// Change is a destination's change of state.
+type Change struct {
+	At time.Time
+	Name
+	State, Why string
+}
+
+// Series is one of them over a span. Every line has a value for each point; NaN
+// where nothing is known.
+type Series struct {
+	Name
+
+	Counts, Gauges [][]float32
+}
+
+// Plot is everything over a span.
+type Plot struct {
+	Span
+
+	// From is when the first point begins.
+	From    time.Time
+	Series  []Series
+	Changes []Change
+}
+
+// History is safe for concurrent use.
+type History struct {
+	mu sync.Mutex
+	// latest is the number of the newest step of each span, counted from 1970.
+	latest  [len(spans)]int64
+	series  map[Name]*series
+	changes []Change
+}
+
+type series struct {
+	name   Name
+	counts int // how many of the lines are counts
+	// last has the counts at the last reading of this process.
+	last []uint64
+	// states are a destination's last one.
+	state string
+	seen  time.Time
+	// lines has the values of each span, at the step's number modulo Points.
+	lines [len(spans)][][]float32
+}
+
+// New gives an empty one.
+func New() *History { return &History{series: map[Name]*series{}} }
+
+var unknown = float32(math.NaN())
+
+func newSeries(name Name, counts, gauges int) *series {
+	s := &series{name: name, counts: counts, last: make([]uint64, counts)}
+	for i, span := range spans {
+		s.lines[i] = make([][]float32, counts+gauges)
+		for j := range s.lines[i] {
+			s.lines[i][j] = slices.Repeat([]float32{unknown}, span.Points)
+		}
+	}
+	return s
+}
+
+// Observe adds what is known at a moment. Several readings within a step become
+// one point. It may be called at any rate; once in 5 seconds will do.
+func (h *History) Observe(now time.Time, all []Reading) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for i, span := range spans {
+		h.move(i, now.UnixNano()/int64(span.Step))
+	}
+	for _, r := range all {
+		s := h.find(r, now)
+		s.read(r, h.latest)
+		h.turned(s, r, now)
+	}
+}
+
+// back is how many steps a clock may be set back before the points ahead of it
+// are given up; less is added to the newest one.
+const back = 4
+
+// move begins a new step, and forgets what it takes the place of.
+func (h *History) move(i int, step int64) {
+	span, latest := spans[i], h.latest[i]
+	switch {
+	case step == latest || step < latest && latest-step <= back:
+		return
+	case step < latest || step-latest >= int64(span.Points):
+		h.forget(i, 0, int64(span.Points)) // nothing of it is within the span
+	default:
+		h.forget(i, latest+1, step+1)
+	}
+	h.latest[i] = step
+}
+
+func (h *History) forget(i int, from, to int64) {
+	for _, s := range h.series {
+		for _, line := range s.lines[i] {
+			for step := from; step < to; step++ {
+				line[step%int64(len(line))] = unknown
+			}
+		}
+	}
+}
+
+// find gives a reading's series, and makes room for a new one.
+func (h *History) find(r Reading, now time.Time) *series {
+	s := h.series[r.Name]
+	if s == nil || s.counts != len(r.Counts) || len(s.lines[0]) != len(r.Counts)+len(r.Gauges) {
+		for len(h.series) >= MaxSeries {
+			oldest := slices.MinFunc(slices.Collect(maps.Values(h.series)), func(a, b *series) int { return a.seen.Compare(b.seen) })
+			delete(h.series, oldest.name)
+		}
+		s = newSeries(r.Name, len(r.Counts), len(r.Gauges))
+		h.series[r.Name] = s
+	}
+	s.seen = now
+	return s
+}
+
+// read adds a reading to the newest points.
+func (s *series) read(r Reading, latest [len(spans)]int64) {
+	for i, span := range spans {
+		at := latest[i] % int64(span.Points)
+		for j, n := range r.Counts {
+			point := &s.lines[i][j][at]
+			grown := float32(n - min(n, s.last[j]))
+			if *point != *point { // it is NaN
+				*point = 0
+			}
+			*point += grown
+		}
+		for j, v := range r.Gauges {
+			point := &s.lines[i][s.counts+j][at]
+			if *point != *point || float32(v) > *point {
+				*point = float32(v)
+			}
+		}
+	}
+	copy(s.last, r.Counts)
+}
+
+// turned notes a change of state. The first state ever is none.
+func (h *History) turned(s *series, r Reading, now time.Time) {
+	was := s.state
+	if s.state = r.State; was == r.State || was == "" || r.State == "" {
+		return
+	}
+	why := r.Why
+	if len(why) > MaxWords {
+		why = why[:MaxWords]
+	}
+	h.changes = append(h.changes, Change{At: now, Name: r.Name, State: r.State, Why: why})
+	if n := len(h.changes); n > MaxChanges {
+		h.changes = slices.Delete(h.changes, 0, n-MaxChanges)
+	}
+}
+
+// Plot gives what want wants of a span, by name.
+func (h *History) Plot(span Span, now time.Time, want func(Name) bool) Plot {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	i := slices.Index(spans[:], span)
+	if i < 0 {
+		return Plot{}
+	}
+	h.move(i, now.UnixNano()/int64(span.Step))
+	first := h.latest[i] - int64(span.Points) + 1
+	p := Plot{Span: span, From: time.Unix(0, first*int64(span.Step))}
+	for _, s := range h.series {
+		if want(s.name) {
+			p.Series = append(p.Series, s.unrolled(i, first))
+		}
+	}
+	slices.SortFunc(p.Series, func(a, b Series) int {
+		return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Destination, b.Destination))
+	})
+	for _, c := range h.changes {
+		if want(c.Name) {
+			p.Changes = append(p.Changes, c)
+		}
+	}
+	return p
+}
+
+// unrolled gives the lines of a span from their first point to their last.
+func (s *series) unrolled(i int, first int64) Series {
+	v := Series{Name: s.name}
+	for j, line := range s.lines[i] {
+		n := int64(len(line))
+		at := ((first % n) + n) % n
+		points := slices.Concat(line[at:], line[:at])
+		if j < s.counts {
+			v.Counts = append(v.Counts, points)
+		} else {
+			v.Gauges = append(v.Gauges, points)
+		}
+	}
+	return v
+}
