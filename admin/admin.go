@@ -20,6 +20,7 @@ import (
 
 	"github.com/caddy-webhooks/caddy-webhooks/event"
 	"github.com/caddy-webhooks/caddy-webhooks/gateway"
+	"github.com/caddy-webhooks/caddy-webhooks/history"
 	"github.com/caddy-webhooks/caddy-webhooks/jobs"
 	"github.com/caddy-webhooks/caddy-webhooks/query"
 	"github.com/caddy-webhooks/caddy-webhooks/store"
@@ -43,6 +44,12 @@ type Gateway interface {
 	Jobs() *jobs.Runner
 	// Troubles lists what is wrong just now.
 	Troubles(oldest time.Duration, now time.Time) []gateway.Trouble
+	// History is what the plots show; nil if the store is closed.
+	History() *history.History
+	// Refusals and RefusalCounts tell of requests that were refused; an empty
+	// source means all.
+	Refusals(source string) []gateway.Refusal
+	RefusalCounts(source string) []gateway.RefusalCount
 	// Learn, Learning and Forget steer a source that gets its secret from its provider.
 	Learn(source string, now time.Time) (gateway.Learning, error)
 	Learning(source string, now time.Time) (gateway.Learning, error)
@@ -63,6 +70,8 @@ func (a API) Routes() []caddy.AdminRoute {
 		{Pattern: "/webhooks/events/", Handler: a.serve(one)},
 		{Pattern: "/webhooks/health", Handler: a.serve(get(health))},
 		{Pattern: "/webhooks/tail", Handler: a.serve(get(tail))},
+		{Pattern: "/webhooks/history", Handler: a.serve(get(past))},
+		{Pattern: "/webhooks/refusals", Handler: a.serve(get(refusals))},
 		{Pattern: "/webhooks/export", Handler: a.serve(get(export))},
 		{Pattern: "/webhooks/import", Handler: a.serve(bring)},
 		{Pattern: "/webhooks/learn/", Handler: a.serve(learn)},

@@ -16,6 +16,7 @@ import (
 
 	"github.com/caddy-webhooks/caddy-webhooks/event"
 	"github.com/caddy-webhooks/caddy-webhooks/gateway"
+	"github.com/caddy-webhooks/caddy-webhooks/history"
 	"github.com/caddy-webhooks/caddy-webhooks/jobs"
 	"github.com/caddy-webhooks/caddy-webhooks/store"
 	"github.com/caddy-webhooks/caddy-webhooks/store/memory"
@@ -54,6 +55,35 @@ func (unlearned) Learning(string, time.Time) (gateway.Learning, error) {
 }
 
 func (unlearned) Forget(context.Context, string, string) error { return gateway.ErrNoLearner }
+
+// History has one destination that went down.
+func (unlearned) History() *history.History {
+	h := history.New()
+	name := history.Name{Source: "shop", Destination: "default"}
+	for i, state := range []string{"up", "down"} {
+		h.Observe(time.Now(), []history.Reading{
+			{Name: history.Name{Source: "shop"}, Counts: []uint64{uint64(3 + i), 1, 2, 0}},
+			{Name: name, Counts: []uint64{1, 2, 0}, Gauges: []float64{4, 90.5}, State: state, Why: "backend answered 500 ?token=s3cret"},
+		})
+	}
+	return h
+}
+
+// Refusals has three.
+func (unlearned) Refusals(source string) []gateway.Refusal {
+	if source == "blog" {
+		return nil
+	}
+	return []gateway.Refusal{
+		{At: time.Unix(3, 0), Source: "shop", Status: 401, Reason: "stale", Why: "the clock", Remote: "192.0.2.1:9", Method: "POST", Path: "/a", Size: 7, More: 2},
+		{At: time.Unix(2, 0), Source: "shop", Status: 413, Reason: "too_large", Size: -1},
+		{At: time.Unix(1, 0), Source: "shop"},
+	}
+}
+
+func (unlearned) RefusalCounts(string) []gateway.RefusalCount {
+	return []gateway.RefusalCount{{Source: "shop", Reason: "stale", Count: 9}, {Source: "shop", Reason: "backlog", Unavailable: true, Count: 1}}
+}
 
 // Troubles has one at times.
 func (u unlearned) Troubles(oldest time.Duration, _ time.Time) []gateway.Trouble {

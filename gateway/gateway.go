@@ -45,7 +45,10 @@ type Gateway struct {
 	alerts  *alerts
 	sentry  *sentry
 	replies replies
+	refused refusedLog
 	live    atomic.Pointer[live]
+	// configured is the configuration by which store and dispatcher work.
+	configured atomic.Pointer[App]
 	// room is the configuration's max_backlog.
 	room atomic.Int64
 	// relay is where store and dispatcher log: they outlive a configuration,
@@ -71,6 +74,7 @@ type live struct {
 	store      store.Store
 	dispatcher *deliver.Dispatcher
 	jobs       *jobs.Runner
+	recorder   *recorder
 }
 
 func newGateway(key string) *Gateway {
@@ -141,6 +145,7 @@ func (g *Gateway) publish(a *App) error {
 	if before == nil {
 		l.jobs.Start()
 		g.alerts.start(g.watch)
+		l.recorder.start(g.readings)
 	}
 	warnOrphans(l.store.Stats(), before, a)
 	return nil
@@ -189,16 +194,18 @@ func (g *Gateway) pending() (n int64) {
 // left of a time without any configuration, or nil.
 func (g *Gateway) open(a *App, was *live) (*live, error) {
 	var s store.Store
+	var r *recorder
 	if was != nil {
-		s = was.store
+		s, r = was.store, was.recorder
 	} else {
 		var err error
 		if s, err = g.openStore(a); err != nil {
 			return nil, err
 		}
+		r = newRecorder(a, slog.New(g.relay), time.Now())
 	}
 	return &live{
-		store: s,
+		store: s, recorder: r,
 		dispatcher: deliver.New(deliver.Options{
 			Queue: s, Logger: slog.New(g.relay),
 			Observe: deliver.Observer{Attempt: g.observeAttempt, Lag: g.metrics.observeLag, State: g.stateChanged, Dead: g.died},
@@ -254,6 +261,7 @@ func pause(ctx context.Context, d time.Duration) error {
 func (g *Gateway) configure(l *live, a *App) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	g.configured.Store(a)
 	g.budget.resize(a.MaxInflight)
 	g.relay.to(a.log)
 	l.store.SetLimits(a.limits())
@@ -294,6 +302,7 @@ func (g *Gateway) withdraw(a *App) {
 		defer cancel()
 		l.jobs.Stop()
 		l.dispatcher.Stop(ctx)
+		l.recorder.stop()
 		g.alerts.stop(ctx, slog.New(g.relay))
 	case newest:
 		before := g.generations[len(g.generations)-1]

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddy-webhooks/caddy-webhooks/deliver"
@@ -158,6 +159,8 @@ type meter struct {
 	mu     sync.Mutex
 	second [meterSpan]int64
 	count  [meterSpan]int64
+	// delivered, failed and dead count since the process started.
+	delivered, failed, dead atomic.Uint64
 }
 
 const meterSpan = 10
@@ -197,8 +200,14 @@ func (g *Gateway) meterOf(d event.Destination) *meter {
 }
 
 func (g *Gateway) observeAttempt(d event.Destination, v event.Verdict, took time.Duration) {
-	if v == event.Done {
-		g.meterOf(d).add(time.Now())
+	m := g.meterOf(d)
+	switch v {
+	case event.Done:
+		m.add(time.Now())
+		m.delivered.Add(1)
+	case event.Again, event.Dying:
+		m.failed.Add(1)
+	case event.Aborted:
 	}
 	g.metrics.observeAttempt(d, v, took)
 }

@@ -104,6 +104,7 @@ func (g *Gateway) tellState(d event.Destination, state, why string, now time.Tim
 
 // died is told of an event that was given up.
 func (g *Gateway) died(d event.Destination, e *event.Event, out event.Outcome) {
+	g.meterOf(d).dead.Add(1)
 	g.alerts.put(alert{AlertDead, map[string]any{
 		"source": d.Source, "destination": d.Name, "event": e.ID.String(), "id": e.ProviderID, "type": e.Type,
 		"attempts": out.Number, "status": out.Status, "why": out.Error,

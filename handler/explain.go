@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/caddy-webhooks/caddy-webhooks/gateway"
 	"github.com/caddy-webhooks/caddy-webhooks/verify"
 )
 
@@ -28,13 +29,15 @@ func (h *Handler) report(in *arrival, err error, share *budget) {
 		return
 	}
 	v, refusal := h.verifier.Load(), h.refusal(in, err)
-	said := attributes(in, err)
+	said, seen := attributes(in, err), h.seen(in, err)
 	look := func() {
 		d := v.Explain(refusal)
 		done(d.Reason)
 		h.alert(err, d.Reason, d.Words)
 		if n, ok := h.say.allow(d.Reason, h.now(), time.Second); ok {
 			h.log.Warn("request refused", append(said, "reason", d.Reason, "why", d.Words, "more", n)...)
+			seen.Reason, seen.Why, seen.More = d.Reason, d.Words, n
+			h.source.RefusedAs(seen)
 		}
 	}
 	if !errors.Is(err, verify.ErrMismatch) {
@@ -74,6 +77,11 @@ func (h *Handler) logRefusal(in *arrival, err error) {
 		return
 	}
 	said := append(attributes(in, err), "more", n)
+	if !errors.Is(err, context.Canceled) {
+		seen := h.seen(in, err)
+		seen.More = n
+		h.source.RefusedAs(seen)
+	}
 	switch {
 	case statusOf(err) >= 500:
 		h.log.Error("request answered 503; the provider is asked to try again", append(said, "reason", reasonOf(err), "error", err)...)
@@ -87,6 +95,14 @@ func (h *Handler) logRefusal(in *arrival, err error) {
 // attributes say which request was refused.
 func attributes(in *arrival, err error) []any {
 	return []any{"status", statusOf(err), "remote", in.r.RemoteAddr, "method", in.r.Method, "uri", in.original.URL.Path}
+}
+
+// seen is what an operator may see of a refused request.
+func (h *Handler) seen(in *arrival, err error) gateway.Refusal {
+	return gateway.Refusal{
+		At: h.now(), Status: statusOf(err), Reason: reasonOf(err), Why: err.Error(),
+		Remote: in.r.RemoteAddr, Method: in.r.Method, Path: in.original.URL.Path, Size: in.r.ContentLength,
+	}
 }
 
 // refusal is what a diagnosis needs of a request, which ends before it.

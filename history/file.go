@@ -24,6 +24,8 @@ var table = crc32.MakeTable(crc32.Castagnoli)
 const (
 	maxName  = 256
 	maxLines = 16
+	// lastStep is beyond every step that a clock can have.
+	lastStep = 1 << 40
 )
 
 // Encode gives the history as bytes. Points are numbered from the time of 1970,
@@ -48,8 +50,11 @@ func (h *History) Encode() []byte {
 			b = appendText(b, v)
 		}
 	}
-	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b, table))
+	return seal(b)
 }
+
+// seal adds the checksum.
+func seal(b []byte) []byte { return binary.BigEndian.AppendUint32(b, crc32.Checksum(b, table)) }
 
 func appendText(b []byte, v string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(v))), v...)
@@ -82,7 +87,9 @@ func Decode(b []byte) (*History, error) {
 	r := &reader{b: b[len(magic):end]}
 	h := New()
 	for i := range h.latest {
-		h.latest[i] = r.int()
+		if h.latest[i] = r.int(); h.latest[i] < 0 || h.latest[i] > lastStep {
+			r.fail()
+		}
 	}
 	for range r.count(MaxSeries) {
 		if s := r.series(); !r.bad {
@@ -144,7 +151,11 @@ func (r *reader) series() *series {
 	name := Name{r.text(), r.text()}
 	state, seen := r.text(), time.Unix(0, r.int())
 	counts, lines := r.count(maxLines), r.count(maxLines)
-	if r.bad || counts > lines {
+	size := uint64(0)
+	for _, span := range spans {
+		size += 4 * lines * uint64(span.Points)
+	}
+	if r.bad || counts > lines || size > uint64(len(r.b)) {
 		r.fail()
 		return nil
 	}

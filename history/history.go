@@ -123,7 +123,7 @@ func (h *History) Observe(now time.Time, all []Reading) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for i, span := range spans {
-		h.move(i, now.UnixNano()/int64(span.Step))
+		h.move(i, stepAt(now, span))
 	}
 	for _, r := range all {
 		s := h.find(r, now)
@@ -131,6 +131,9 @@ func (h *History) Observe(now time.Time, all []Reading) {
 		h.turned(s, r, now)
 	}
 }
+
+// stepAt is the number of the step that a moment is in.
+func stepAt(t time.Time, span Span) int64 { return max(0, t.UnixNano()/int64(span.Step)) }
 
 // back is how many steps a clock may be set back before the points ahead of it
 // are given up; less is added to the newest one.
@@ -221,7 +224,7 @@ func (h *History) Plot(span Span, now time.Time, want func(Name) bool) Plot {
 	if i < 0 {
 		return Plot{}
 	}
-	h.move(i, now.UnixNano()/int64(span.Step))
+	h.move(i, stepAt(now, span))
 	first := h.latest[i] - int64(span.Points) + 1
 	p := Plot{Span: span, From: time.Unix(0, first*int64(span.Step))}
 	for _, s := range h.series {

@@ -66,13 +66,14 @@ var law = map[string]room{
 	},
 	"query":   {why: "the words with which people choose events", from: []string{"event", "jsonpath", "store"}},
 	"archive": {why: "events as lines of JSON, whole", from: []string{"event", "store"}},
+	"history": {why: "what the plots show, in a fixed size; knows nobody"},
 	"pulse":   {why: "whether a goroutine still goes round; knows nobody"},
 	"jobs":    {why: "an operator's actions on many events; sees the buffer as a contract", from: []string{"event", "query", "store"}},
 	"deliver": {why: "the schedule; sees the buffer as a contract, and an attempt as a function", from: []string{"event", "pulse", "store"}},
 	"forward": {why: "one attempt through Caddy's handlers; knows no store", from: []string{"event", "placeholders"}, caddy: true},
 	"gateway": {
 		why: "the app: chooses the store, starts delivery, lends both to the handlers", caddy: true,
-		from: []string{"event", "store", "store/local", "store/memory", "store/nats", "deliver", "forward", "jobs"},
+		from: []string{"event", "store", "store/local", "store/memory", "store/nats", "deliver", "forward", "jobs", "history"},
 	},
 	"handler": {
 		why: "one request: verify, name, store, answer; delivers nothing itself", caddy: true,
@@ -80,7 +81,7 @@ var law = map[string]room{
 	},
 	"admin": {
 		why: "the routes; finds the running gateway through it, and answers in the words of event and store", caddy: true,
-		from: []string{"archive", "event", "store", "query", "gateway", "jobs"},
+		from: []string{"archive", "event", "history", "store", "query", "gateway", "jobs"},
 	},
 	"admin/ui": {why: "the pages and their handler; they speak HTTP to the routes like everybody else", caddy: true},
 	"cli": {
