@@ -50,7 +50,7 @@ build() {
 # one time and one owner.
 pack() {
 	tar --create --directory "$1" --sort=name --format=gnu --mtime="@$SOURCE_DATE_EPOCH" \
-		--owner=0 --group=0 --numeric-owner . | gzip -9 -n >"$2"
+		--owner=0 --group=0 --numeric-owner . | gzip -n >"$2"
 }
 
 # archive <os> <arch> <binary>
@@ -105,8 +105,9 @@ deb() {
 	bytes=$(cd "$root" && find usr etc -type f -printf '%s\n' | awk '{n += $1} END {print n}')
 	sed -e "s/@VERSION@/$(debian_version)/" -e "s/@ARCH@/$1/" -e "s/@SIZE@/$((bytes / 1024))/" \
 		packaging/debian/control.in >"$root/DEBIAN/control"
-	# One thread: how many there are would decide about the bytes.
-	dpkg-deb --root-owner-group --threads-max=1 -Zxz --build "$root" \
+	# One thread, as their number would decide about the bytes; at level 1 it
+	# takes a seventh of the time, and a seventh more space.
+	dpkg-deb --root-owner-group --threads-max=1 -Zxz -z1 --build "$root" \
 		"$out/caddy-webhooks_$(debian_version)_$1.deb" >/dev/null
 	rm -r "$root"
 }

@@ -47,7 +47,7 @@ func manifests(t *testing.T) map[string]*manifest {
 			claims:  make(map[string]core.PersistentVolumeClaimSpec),
 		}
 		for document := range strings.SplitSeq(read(t, "packaging/kubernetes/"+name), "\n---\n") {
-			m.add(t, document)
+			m.add(t, document+"\n")
 		}
 		m.resolve(t)
 		all[name] = m

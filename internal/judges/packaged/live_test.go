@@ -16,16 +16,21 @@ import (
 	core "k8s.io/api/core/v1"
 )
 
-// notices listens as a service manager does, and gives what it is told.
-func notices(t *testing.T) (path string, next func() string) {
+// short gives a directory for sockets, whose paths may have 104 bytes.
+func short(t *testing.T) string {
 	t.Helper()
-	// Not t.TempDir: the path of a socket may have 107 bytes.
-	dir, err := os.MkdirTemp("", "notify")
+	dir, err := os.MkdirTemp("", "p") //nolint:usetesting // the test's name would be part of it
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	path = filepath.Join(dir, "s")
+	return dir
+}
+
+// notices listens as a service manager does, and gives what it is told.
+func notices(t *testing.T) (path string, next func() string) {
+	t.Helper()
+	path = filepath.Join(short(t), "notify")
 	l, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
 	if err != nil {
 		t.Fatal(err)
@@ -57,7 +62,7 @@ func told(t *testing.T, next func() string, want ...string) {
 func serve(t *testing.T) (admin, data string, next func() string, cmd *exec.Cmd) {
 	t.Helper()
 	data = t.TempDir()
-	admin = "unix/" + filepath.Join(filepath.Dir(write(t, "x", "")), "a")
+	admin = "unix/" + filepath.Join(short(t), "admin")
 	text := strings.Replace(read(t, "packaging/Caddyfile"), "{\n", "{\n\tadmin "+admin+"\n", 1)
 	socket, next := notices(t)
 	cmd = exec.CommandContext(t.Context(), binary, "run", "--config", write(t, "Caddyfile", text))

@@ -17,7 +17,7 @@ const service = "packaging/systemd/caddy-webhooks.service"
 // settings reads the unit file: section and name to values.
 func settings(t *testing.T) map[string][]string {
 	t.Helper()
-	options, err := unit.Deserialize(strings.NewReader(read(t, service)))
+	options, err := unit.DeserializeOptions(strings.NewReader(read(t, service)))
 	if err != nil {
 		t.Fatal(err)
 	}
