@@ -15,6 +15,7 @@ package webhooks
 import (
 	// The rooms register themselves.
 	_ "github.com/caddy-webhooks/caddy-webhooks/admin"
+	_ "github.com/caddy-webhooks/caddy-webhooks/admin/ui"
 	_ "github.com/caddy-webhooks/caddy-webhooks/caddyfile"
 	_ "github.com/caddy-webhooks/caddy-webhooks/cli"
 	_ "github.com/caddy-webhooks/caddy-webhooks/gateway"

@@ -51,7 +51,7 @@ func build(cmd *cobra.Command) {
 	cmd.PersistentFlags().BoolP("json", "", false, "Print JSON, as the API answers it")
 	cmd.AddCommand(sourcesCommand(), eventsCommand(), showCommand(), replayCommand(), discardCommand(),
 		pauseCommand(), resumeCommand(), moveCommand(), jobsCommand(), healthCommand(), tailCommand(), listenCommand(), learnCommand(),
-		exportCommand(), importCommand(), refusedCommand(),
+		exportCommand(), importCommand(), refusedCommand(), dashboardCommand(),
 		sendCommand(), verifyCommand(), providersCommand())
 	// Without this a mistyped command shows the help and ends well, which a
 	// script takes for done.

@@ -406,7 +406,7 @@ func TestEveryCommandHasHelpWithExamples(t *testing.T) {
 		}
 	}
 	slices.Sort(names)
-	if want := []string{"discard", "events", "export", "health", "import", "jobs", "learn", "listen", "move", "pause", "providers", "refused", "replay", "resume", "send", "show", "sources", "tail", "verify"}; !slices.Equal(names, want) {
+	if want := []string{"dashboard", "discard", "events", "export", "health", "import", "jobs", "learn", "listen", "move", "pause", "providers", "refused", "replay", "resume", "send", "show", "sources", "tail", "verify"}; !slices.Equal(names, want) {
 		t.Errorf("commands %v, want %v", names, want)
 	}
 }

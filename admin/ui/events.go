@@ -1,0 +1,267 @@
+package ui
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// row is an event as lists have it.
+type row struct {
+	Event, Source, Provider, ID, Type string
+	Received                          time.Time
+	Size                              int
+	Gone                              bool
+	Deliveries                        []delivery
+}
+
+type delivery struct {
+	Destination, Source, State string
+	Attempts                   json.RawMessage // a number, or a list
+	Next                       *time.Time
+	InFlight                   bool `json:"in_flight"`
+	Replay, Discarding         bool
+	DeliveredAt                *time.Time `json:"delivered_at"`
+}
+
+// filterNames are the fields of the search, in their order.
+var filterNames = []string{"source", "destination", "state", "type", "id", "since", "until", "q"}
+
+type eventsData struct {
+	Filter   url.Values
+	Rows     []row
+	Next     string
+	Searched *time.Time
+	Sources  []string
+	States   []string
+	// Problem says what is wrong with the search.
+	Problem string
+	// Chosen tells that something is searched for, so that one may act on all of it.
+	Chosen bool
+}
+
+// pageRows is how many events a page has.
+const pageRows = 50
+
+func (v *visit) events() (content, error) {
+	d := eventsData{Filter: url.Values{}, States: []string{"pending", "delivered", "dead", "discarded", "filtered"}}
+	q := url.Values{"limit": {fmt.Sprint(pageRows)}}
+	for _, name := range append(slices.Clone(filterNames), "cursor") {
+		if value := strings.TrimSpace(v.query.Get(name)); value != "" { // an empty field of the form is no filter
+			q.Set(name, value)
+			if name != "cursor" {
+				d.Filter.Set(name, value)
+			}
+		}
+	}
+	d.Chosen = len(d.Filter) > 0
+	var all struct{ Sources []source }
+	if err := v.get("/webhooks/sources", nil, &all); err != nil {
+		return content{}, err
+	}
+	for _, s := range all.Sources {
+		d.Sources = append(d.Sources, s.Name)
+	}
+	var page struct {
+		Events        []row
+		Next          string
+		SearchedUntil *time.Time `json:"searched_until"`
+	}
+	err := v.get("/webhooks/events", q, &page)
+	if said, ok := err.(*apiError); ok && said.status == http.StatusBadRequest { //nolint:errorlint // it is not wrapped
+		d.Problem = said.words
+	} else if err != nil {
+		return content{}, err
+	}
+	d.Rows, d.Next, d.Searched = page.Events, page.Next, page.SearchedUntil
+	return content{title: "Events", data: d, still: v.query.Has("cursor") || d.Filter.Has("q")}, nil
+}
+
+// attempt is one try.
+type attempt struct {
+	At       time.Time
+	Number   int
+	Status   int
+	Error    string
+	Duration float64
+	Headers  map[string][]string
+	Answer   string
+}
+
+// way is an event's way to one destination.
+type way struct {
+	delivery
+	// To is the destination with its source.
+	To     string
+	Origin string
+	Tries  []attempt
+	// Why says how it stands, and Next what happens now.
+	Why string
+}
+
+type eventData struct {
+	row
+	Method, URI string
+	Headers     []header
+	Ways        []way
+	// Pretty is the body for people, Raw as it is; Kind says what it is, and Cut
+	// that it is longer than what is shown.
+	Pretty, Raw, Kind string
+	Cut               bool
+}
+
+type header struct {
+	Name   string
+	Values []string
+}
+
+func (v *visit) event() (content, error) {
+	var e struct {
+		row
+		Method, URI string
+		Headers     map[string][]string
+		Body        []byte
+	}
+	if err := v.get("/webhooks/events/"+v.at.arg, nil, &e); err != nil {
+		return content{}, err
+	}
+	var all struct{ Sources []source }
+	if err := v.get("/webhooks/sources", nil, &all); err != nil {
+		return content{}, err
+	}
+	d := eventData{row: e.row, Method: e.Method, URI: e.URI}
+	for _, name := range slices.Sorted(maps.Keys(e.Headers)) {
+		d.Headers = append(d.Headers, header{name, e.Headers[name]})
+	}
+	for _, one := range e.Deliveries {
+		w := way{delivery: one, Origin: e.Source}
+		if one.Source != "" {
+			w.Origin = one.Source
+		}
+		w.To = w.Origin + "/" + one.Destination
+		_ = json.Unmarshal(one.Attempts, &w.Tries) // of one event it is a list
+		w.Why = w.explain(towardOf(all.Sources, w.Origin, one.Destination), v.p.now())
+		d.Ways = append(d.Ways, w)
+	}
+	d.Pretty, d.Raw, d.Kind, d.Cut = readable(e.Body)
+	return content{title: "Event " + d.Event, data: d}, nil
+}
+
+func towardOf(all []source, src, name string) toward {
+	for _, s := range all {
+		for _, d := range s.Destinations {
+			if s.Name == src && d.Name == name {
+				return d
+			}
+		}
+	}
+	return toward{State: "orphaned"}
+}
+
+// explain says why a delivery stands as it does, and what happens next.
+func (w way) explain(to toward, now time.Time) string {
+	last := "no attempt was made yet"
+	if n := len(w.Tries); n > 0 {
+		last = "the last attempt: " + w.Tries[n-1].outcome()
+	}
+	switch w.State {
+	case "delivered":
+		return "The application has taken it."
+	case "filtered":
+		return "This destination did not want it: its `events` or `match` did not fit when it came."
+	case "discarded":
+		return "An operator has given it up."
+	case "dead":
+		return "Given up, and kept: " + last + ". No further attempt is made. When the application is repaired, replay it."
+	}
+	switch {
+	case w.Discarding:
+		return "An operator has discarded it while an attempt runs; no other follows."
+	case w.InFlight:
+		return "An attempt runs just now, or is about to; " + last + "."
+	case to.State == "paused":
+		return "It waits because an operator has paused the destination."
+	case to.State == "orphaned":
+		return "It waits because the configuration does not name the destination any more. Move it, or configure it again."
+	case to.State == "down":
+		return "It waits because the destination is down (" + to.Why + "). Nothing of its time for retries is used up."
+	case w.Next != nil && w.Next.After(now):
+		return "It is tried again in " + short(w.Next.Sub(now)) + "; " + last + "."
+	}
+	return "It is due, and waits for its turn; " + last + "."
+}
+
+// outcome says what came of it.
+func (a attempt) outcome() string {
+	switch {
+	case a.Error != "":
+		return a.Error
+	case a.Status != 0:
+		return fmt.Sprint("the application answered ", a.Status)
+	}
+	return "no answer"
+}
+
+// Good tells that the application took it.
+func (a attempt) Good() bool { return a.Status/100 == 2 && a.Error == "" }
+
+// mostShown is how much of a body a page has, in bytes.
+const mostShown = 128 << 10
+
+// readable gives a body for people: JSON in lines, other text as it is, and
+// bytes in hexadecimal.
+func readable(body []byte) (pretty, raw, kind string, cut bool) {
+	var lines bytes.Buffer
+	if json.Valid(body) && len(body) <= mostShown && json.Indent(&lines, body, "", "  ") == nil {
+		pretty = lines.String()
+		if len(pretty) > 4*mostShown {
+			pretty = ""
+		}
+	}
+	if cut = len(body) > mostShown; cut {
+		body = body[:mostShown]
+		for range utf8.UTFMax { // not in the middle of a character
+			if r, n := utf8.DecodeLastRune(body); r != utf8.RuneError || n != 1 {
+				break
+			}
+			body = body[:len(body)-1]
+		}
+	}
+	switch {
+	case len(body) == 0:
+		return "", "", "empty", cut
+	case pretty != "":
+		return pretty, string(body), "JSON", cut
+	case utf8.Valid(body) && !bytes.ContainsRune(body, 0):
+		return "", string(body), "text", cut
+	}
+	return "", hex.Dump(body[:min(len(body), 4096)]), "bytes", cut || len(body) > 4096
+}
+
+// body hands the bytes over as they are, never to be shown by the browser.
+func (v *visit) body(w http.ResponseWriter) error {
+	resp, err := v.p.api.ask(v.r.Context(), v.actor(), http.MethodGet, "/webhooks/events/"+v.at.arg, url.Values{"body": {"raw"}}, nil)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close() //nolint:errcheck // it was read
+	if resp.StatusCode != http.StatusOK {
+		return &apiError{resp.StatusCode, "the body is not there any more, or never was"}
+	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set("Content-Disposition", `attachment; filename="`+v.at.arg+`.bin"`)
+	var b bytes.Buffer
+	if _, err := b.ReadFrom(resp.Body); err != nil {
+		return fmt.Errorf("reading the body: %w", err)
+	}
+	_, _ = w.Write(b.Bytes()) // whoever has hung up needs none
+	return nil
+}
