@@ -43,11 +43,11 @@ webhooks_dashboard.`,
 		if err != nil {
 			return fmt.Errorf("reading --read-only: %w", err)
 		}
-		c.json = false // it serves pages
-		if _, err := c.call(http.MethodGet, "/webhooks/sources", nil, nil); err != nil {
+		l, err := loopback(cmd.Context(), cmd.Flags().Lookup("listen").Value.String())
+		if err != nil {
 			return err
 		}
-		return c.dashboard(cmd.Context(), cmd.Flags().Lookup("listen").Value.String(), readOnly)
+		return c.dashboard(cmd.Context(), l, readOnly)
 	})
 	return cmd
 }
@@ -55,11 +55,12 @@ webhooks_dashboard.`,
 // dashboardEnd is how long pages that are being served may take at the end.
 const dashboardEnd = 3 * time.Second
 
-func (c *client) dashboard(parent context.Context, listen string, readOnly bool) error {
+func (c *client) dashboard(parent context.Context, l net.Listener, readOnly bool) error {
 	ctx, stop := signal.NotifyContext(parent, os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	l, err := loopback(ctx, listen)
-	if err != nil {
+	defer l.Close() //nolint:errcheck // the server closes it too
+	c.json = false  // it serves pages
+	if _, err := c.call(http.MethodGet, "/webhooks/sources", nil, nil); err != nil {
 		return err
 	}
 	pages := ui.New(ui.Options{

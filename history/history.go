@@ -37,6 +37,9 @@ const (
 	MaxWords = 200
 )
 
+// Well is the state that a destination has to begin with.
+const Well = "up"
+
 // Name names a source, or with Destination one of its destinations.
 type Name struct{ Source, Destination string }
 
@@ -200,10 +203,10 @@ func (s *series) read(r Reading, latest [len(spans)]int64) {
 	copy(s.last, r.Counts)
 }
 
-// turned notes a change of state. The first state ever is none.
+// turned notes a change of state. What is seen for the first time was well before.
 func (h *History) turned(s *series, r Reading, now time.Time) {
-	was := s.state
-	if s.state = r.State; was == r.State || was == "" || r.State == "" {
+	was := cmp.Or(s.state, Well)
+	if s.state = r.State; was == r.State || r.State == "" {
 		return
 	}
 	why := r.Why

@@ -54,27 +54,36 @@ func readOrder(form url.Values) (order, error) {
 			o.Filter.Set(name, value)
 		}
 	}
+	return o, o.check()
+}
+
+// check refuses an order that does not say what it is about.
+func (o order) check() error {
+	src, name, _ := strings.Cut(o.Destination, "/")
+	missing := ""
 	switch o.Action {
 	case "replay", "discard":
-		if !eventForm.MatchString(o.Event) {
-			return o, fmt.Errorf("%w: there is no event ID", errForm)
-		}
+		missing = unless(eventForm.MatchString(o.Event), "there is no event ID")
 	case "pause", "resume":
-		if src, name, ok := strings.Cut(o.Destination, "/"); !ok || src == "" || name == "" {
-			return o, fmt.Errorf("%w: there is no destination", errForm)
-		}
+		missing = unless(src != "" && name != "", "there is no destination")
 	case "replays", "discards", "moves":
-		if len(o.Filter) == 0 {
-			return o, fmt.Errorf("%w: nothing says which events", errForm)
-		}
+		missing = unless(len(o.Filter) > 0, "nothing says which events")
 	case "cancel":
-		if !jobForm.MatchString(o.Job) {
-			return o, fmt.Errorf("%w: there is no job", errForm)
-		}
+		missing = unless(jobForm.MatchString(o.Job), "there is no job")
 	default:
-		return o, fmt.Errorf("%w: there is no such action", errForm)
+		missing = "there is no such action"
 	}
-	return o, nil
+	if missing != "" {
+		return fmt.Errorf("%w: %s", errForm, missing)
+	}
+	return nil
+}
+
+func unless(ok bool, words string) string {
+	if ok {
+		return ""
+	}
+	return words
 }
 
 // many tells whether it is about all that match.

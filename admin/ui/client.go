@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -90,10 +89,4 @@ func (v *visit) post(path string, body, into any) error {
 		return errReadOnly
 	}
 	return v.p.api.read(v.r.Context(), v.actor(), http.MethodPost, path, nil, body, into)
-}
-
-// none tells that the API knows nothing of what was asked for, or has no gateway.
-func none(err error) bool {
-	said, ok := errors.AsType[*apiError](err)
-	return ok && said.status == http.StatusNotFound
 }

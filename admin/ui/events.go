@@ -173,15 +173,23 @@ func (w way) explain(to toward, now time.Time) string {
 		last = "the last attempt: " + w.Tries[n-1].outcome()
 	}
 	switch w.State {
-	case "delivered":
-		return "The application has taken it."
-	case "filtered":
-		return "This destination did not want it: its `events` or `match` did not fit when it came."
-	case "discarded":
-		return "An operator has given it up."
+	case "pending":
+		return w.explainWaiting(to, now, last)
 	case "dead":
 		return "Given up, and kept: " + last + ". No further attempt is made. When the application is repaired, replay it."
 	}
+	return settled[w.State]
+}
+
+// settled says what the states mean in which nothing more happens.
+var settled = map[string]string{
+	"delivered": "The application has taken it.",
+	"filtered":  "This destination did not want it: its `events` or `match` did not fit when it came.",
+	"discarded": "An operator has given it up.",
+}
+
+// explainWaiting says what a delivery waits for.
+func (w way) explainWaiting(to toward, now time.Time, last string) string {
 	switch {
 	case w.Discarding:
 		return "An operator has discarded it while an attempt runs; no other follows."
@@ -217,23 +225,11 @@ func (a attempt) Good() bool { return a.Status/100 == 2 && a.Error == "" }
 const mostShown = 128 << 10
 
 // readable gives a body for people: JSON in lines, other text as it is, and
-// bytes in hexadecimal.
+// bytes in hexadecimal. cut tells that it is only the beginning.
 func readable(body []byte) (pretty, raw, kind string, cut bool) {
-	var lines bytes.Buffer
-	if json.Valid(body) && len(body) <= mostShown && json.Indent(&lines, body, "", "  ") == nil {
-		pretty = lines.String()
-		if len(pretty) > 4*mostShown {
-			pretty = ""
-		}
-	}
+	pretty = indented(body)
 	if cut = len(body) > mostShown; cut {
-		body = body[:mostShown]
-		for range utf8.UTFMax { // not in the middle of a character
-			if r, n := utf8.DecodeLastRune(body); r != utf8.RuneError || n != 1 {
-				break
-			}
-			body = body[:len(body)-1]
-		}
+		body = beginning(body)
 	}
 	switch {
 	case len(body) == 0:
@@ -243,7 +239,29 @@ func readable(body []byte) (pretty, raw, kind string, cut bool) {
 	case utf8.Valid(body) && !bytes.ContainsRune(body, 0):
 		return "", string(body), "text", cut
 	}
-	return "", hex.Dump(body[:min(len(body), 4096)]), "bytes", cut || len(body) > 4096
+	const most = 4096
+	return "", hex.Dump(body[:min(len(body), most)]), "bytes", cut || len(body) > most
+}
+
+// indented is JSON in lines; empty for what is none, or too much of it.
+func indented(body []byte) string {
+	var lines bytes.Buffer
+	if len(body) > mostShown || !json.Valid(body) || json.Indent(&lines, body, "", "  ") != nil || lines.Len() > 4*mostShown {
+		return ""
+	}
+	return lines.String()
+}
+
+// beginning does not end in the middle of a character.
+func beginning(body []byte) []byte {
+	body = body[:mostShown]
+	for range utf8.UTFMax {
+		if r, n := utf8.DecodeLastRune(body); r != utf8.RuneError || n != 1 {
+			break
+		}
+		body = body[:len(body)-1]
+	}
+	return body
 }
 
 // body hands the bytes over as they are, never to be shown by the browser.

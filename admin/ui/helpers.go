@@ -3,6 +3,7 @@ package ui
 import (
 	"fmt"
 	"html/template"
+	"maps"
 	"net/url"
 	"strconv"
 	"time"
@@ -25,9 +26,7 @@ var helpers = template.FuncMap{
 	"path": url.PathEscape,
 	"adding": func(q url.Values, name, value string) template.URL {
 		c := url.Values{}
-		for n, v := range q {
-			c[n] = v
-		}
+		maps.Copy(c, q)
 		if c.Set(name, value); value == "" {
 			c.Del(name)
 		}

@@ -42,7 +42,7 @@ func (v *visit) stream(w http.ResponseWriter) error {
 	defer tick.Stop()
 	for {
 		if err := page.send(s); err != nil {
-			return nil //nolint:nilerr // the answer has begun; it can only end
+			return nil // the answer has begun; it can only end
 		}
 		select {
 		case <-tick.C:

@@ -119,6 +119,7 @@ func (v *visit) overview() (content, error) {
 			d.Troubles = append(d.Troubles, to.troubles(s.Name)...)
 		}
 	}
+	slices.SortStableFunc(d.Troubles, func(a, b trouble) int { return cmp.Compare(a.Kind, b.Kind) }) // bad before warn
 	slices.SortStableFunc(d.Destinations, func(a, b destinationRow) int { return cmp.Compare(a.rank(), b.rank()) })
 	d.Tiles = tiles(all.Sources, h)
 	d.Changes = latest(h.Changes, 10)
@@ -151,8 +152,8 @@ func (d toward) row(src string, h past) destinationRow {
 	r := destinationRow{Source: src, toward: d}
 	for _, s := range h.Destinations {
 		if s.Source == src && s.Destination == d.Name {
-			r.Waiting = gaugePlot("Waiting", s.Pending, whole)
-			r.Flow = flowPlot("Delivered", s.Delivered)
+			r.Waiting = smallGauge("Waiting", s.Pending)
+			r.Flow = smallFlow("Delivered", s.Delivered)
 		}
 	}
 	return r
@@ -162,7 +163,7 @@ func (s source) row(h past) sourceRow {
 	r := sourceRow{source: s}
 	for _, one := range h.Sources {
 		if one.Source == s.Name {
-			r.In, r.Refused = flowPlot("Accepted", one.Accepted), flowPlot("Refused", one.Rejected)
+			r.In, r.Refused = smallFlow("Accepted", one.Accepted), smallFlow("Refused", one.Rejected)
 		}
 	}
 	return r
@@ -182,7 +183,7 @@ func (d toward) troubles(src string) (all []trouble) {
 	case d.State == "orphaned" && d.Pending+d.Dead > 0:
 		all = append(all, trouble{"warn", name + " is not configured any more, and " + counted(d.Pending+d.Dead, "event is", "events are") +
 			" kept for it.", nil, at, "Move or discard them"})
-	case d.Failures >= 3:
+	case d.Failures >= 3 && d.Dead == 0:
 		all = append(all, trouble{"warn", name + " fails: " + d.LastError + ".", d.FailingSince, at, "Look at it"})
 	}
 	if d.Dead > 0 && d.State != "orphaned" {

@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -22,28 +23,34 @@ var (
 	jobForm   = regexp.MustCompile(`^[0-9a-z]{1,32}$`)
 )
 
+// forms are the pages that are about something: how their path ends, and the way
+// back from there.
+var forms = []struct {
+	page, up string
+	form     *regexp.Regexp
+}{
+	{"event", "../", regexp.MustCompile(`(?:^|/)(events/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}))$`)},
+	{"body", "../../", regexp.MustCompile(`(?:^|/)(events/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/body)$`)},
+	{"job", "../", regexp.MustCompile(`(?:^|/)(jobs/([0-9a-z]{1,32}))$`)},
+	{"destination", "../../", regexp.MustCompile(`(?:^|/)(destinations/([^/]+)/([^/]+))$`)},
+}
+
 // simple are the pages that nothing follows in the path.
 var simple = []string{"events", "refusals", "jobs", "confirm", "act", "live"}
 
 // locate finds the page by the end of the path.
 func locate(path string) place {
-	parts := strings.Split(path, "/")
-	at := func(n int) string {
-		if n > len(parts) {
-			return ""
+	for _, f := range forms {
+		if found := f.form.FindStringSubmatch(path); found != nil {
+			at := place{page: f.page, up: f.up, path: found[1], arg: found[2]}
+			if len(found) > 3 {
+				at.rest = found[3]
+			}
+			return at
 		}
-		return parts[len(parts)-n]
 	}
-	last := at(1)
+	last := path[strings.LastIndexByte(path, '/')+1:]
 	switch {
-	case at(2) == "events" && eventForm.MatchString(last):
-		return place{page: "event", arg: last, path: "events/" + last, up: "../"}
-	case at(3) == "events" && eventForm.MatchString(at(2)) && last == "body":
-		return place{page: "body", arg: at(2), up: "../../"}
-	case at(2) == "jobs" && jobForm.MatchString(last):
-		return place{page: "job", arg: last, path: "jobs/" + last, up: "../"}
-	case at(3) == "destinations" && at(2) != "" && last != "":
-		return place{page: "destination", arg: at(2), rest: last, path: "destinations/" + at(2) + "/" + last, up: "../../"}
 	case last == "":
 		return place{page: "overview", up: "./"}
 	case slices.Contains(simple, last):
@@ -51,5 +58,5 @@ func locate(path string) place {
 	case assets[last].content != nil:
 		return place{page: "asset", arg: last, up: "./"}
 	}
-	return place{arg: "./" + last + "/", up: "./"} // the dashboard without its slash
+	return place{arg: "./" + url.PathEscape(last) + "/", up: "./"} // the dashboard without its slash
 }

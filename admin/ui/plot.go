@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -85,10 +86,42 @@ func highest(points []*float64) (most float64) {
 }
 
 // x is the middle of a point's place.
-func x(i, n int) string {
-	return strconv.FormatFloat((float64(i)+0.5)*plotWidth/float64(max(n, 1)), 'f', 1, 64)
-}
+func x(i, n int) string { return strconv.Itoa((2*i + 1) * plotWidth / (2 * max(n, 1))) }
 
 func y(v, most float64) string {
-	return strconv.FormatFloat(plotHeight-v/max(most, 1)*(plotHeight-2), 'f', 1, 64)
+	return strconv.Itoa(int(plotHeight - v/max(most, 1)*(plotHeight-2)))
+}
+
+// small is how many points of the history are one of a picture in a table.
+const small = 3
+
+// smallGauge and smallFlow draw less, for pages with many of them.
+func smallGauge(title string, points []*float64) plot {
+	return gaugePlot(title, merged(points, func(a, b float64) float64 { return max(a, b) }), whole)
+}
+
+func smallFlow(title string, points []*float64) plot {
+	p := flowPlot(title, merged(points, func(a, b float64) float64 { return a + b }))
+	p.Most = whole(highest(points))
+	return p
+}
+
+// merged makes one point of several. What is known of one of them is known.
+func merged(points []*float64, join func(a, b float64) float64) []*float64 {
+	some := make([]*float64, 0, len(points)/small)
+	for group := range slices.Chunk(points, small) {
+		var v *float64
+		for _, p := range group {
+			switch {
+			case p == nil:
+			case v == nil:
+				one := *p
+				v = &one
+			default:
+				*v = join(*v, *p)
+			}
+		}
+		some = append(some, v)
+	}
+	return some
 }
