@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -34,12 +35,20 @@ var build = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	binary := filepath.Join(dir, "caddy")
-	out, err := exec.Command("go", "build", "-o", binary, "github.com/caddy-webhooks/caddy-webhooks/cmd/caddy").CombinedOutput()
+	cmd := exec.Command("go", "build", "-o", binary, "./cmd/caddy")
+	cmd.Dir = root() // tests of other modules use it too
+	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("building the binary: %w\n%s", err, out)
 	}
 	return binary, nil
 })
+
+// root is where the module lies.
+func root() string {
+	_, file, _, _ := runtime.Caller(0)
+	return filepath.Join(filepath.Dir(file), "..", "..")
+}
 
 // Binary builds the program once per test process, and gives its path.
 func Binary(t testing.TB) string {
