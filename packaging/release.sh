@@ -39,9 +39,10 @@ trap 'rm -rf "$stage"' EXIT
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
 
-# build <os> <arch> <file>
+# build <os> <arch> <file>, without the databases that only a certificate
+# authority would use, as Caddy's own releases and xcaddy do.
 build() {
-	GOOS=$1 GOARCH=$2 go build -trimpath -buildvcs=false \
+	GOOS=$1 GOARCH=$2 go build -trimpath -buildvcs=false -tags nobadger,nomysql,nopgx \
 		-ldflags "-s -w -X 'github.com/caddyserver/caddy/v2.CustomVersion=caddy-webhooks $version'" \
 		-o "$3" ./cmd/caddy
 }
