@@ -27,80 +27,93 @@ func short(t *testing.T) string {
 	return dir
 }
 
-// notices listens as a service manager does, and gives what it is told.
-func notices(t *testing.T) (path string, next func() string) {
+// running is the gateway with the default Caddyfile, until the test ends.
+type running struct {
+	admin   string // its admin endpoint
+	data    string // what it is told to store below
+	config  string // the Caddyfile
+	process *os.Process
+
+	notices *net.UnixConn
+	ended   chan struct{} // closed when the process has ended
+}
+
+// serve starts it as a service manager does.
+func serve(t *testing.T) *running {
 	t.Helper()
-	path = filepath.Join(short(t), "notify")
-	l, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
-	if err != nil {
+	r := &running{data: t.TempDir(), ended: make(chan struct{})}
+	r.admin = "unix/" + filepath.Join(short(t), "admin")
+	r.config = write(t, "Caddyfile", strings.Replace(read(t, "packaging/Caddyfile"), "{\n", "{\n\tadmin "+r.admin+"\n", 1))
+	socket := &net.UnixAddr{Name: filepath.Join(short(t), "notify"), Net: "unixgram"}
+	var err error
+	if r.notices, err = net.ListenUnixgram("unixgram", socket); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = l.Close() })
-	return path, func() string {
-		b := make([]byte, 1024)
-		n, err := l.Read(b)
-		if err != nil {
-			return err.Error()
-		}
-		return string(b[:n])
-	}
-}
-
-// told insists on the next notices. Caddy announces its first configuration as
-// a reload, too.
-func told(t *testing.T, next func() string, want ...string) {
-	t.Helper()
-	for _, w := range want {
-		if got := next(); got != w {
-			t.Fatalf("the service manager is told %q, want %q", got, w)
-		}
-	}
-}
-
-// serve runs the gateway with the default Caddyfile until the test ends, and
-// gives its admin endpoint and the directory that it was told to store below.
-func serve(t *testing.T) (admin, data string, next func() string, cmd *exec.Cmd) {
-	t.Helper()
-	data = t.TempDir()
-	admin = "unix/" + filepath.Join(short(t), "admin")
-	text := strings.Replace(read(t, "packaging/Caddyfile"), "{\n", "{\n\tadmin "+admin+"\n", 1)
-	socket, next := notices(t)
-	cmd = exec.CommandContext(t.Context(), binary, "run", "--config", write(t, "Caddyfile", text))
-	cmd.Env = []string{"HOME=" + t.TempDir(), "XDG_DATA_HOME=" + data, "XDG_CONFIG_HOME=" + data + "/config", "NOTIFY_SOCKET=" + socket}
+	cmd := exec.CommandContext(t.Context(), binary, "run", "--config", r.config)
+	cmd.Env = []string{"HOME=" + t.TempDir(), "XDG_DATA_HOME=" + r.data, "XDG_CONFIG_HOME=" + r.data + "/config", "NOTIFY_SOCKET=" + socket.Name}
 	var log bytes.Buffer
 	cmd.Stderr = &log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
+	r.process = cmd.Process
+	go func() {
+		defer close(r.ended)
 		_ = cmd.Wait()
+		// The last notice, so that nobody waits for one that does not come.
+		if c, err := net.DialUnix("unixgram", nil, socket); err == nil {
+			_, _ = c.Write([]byte(cmd.ProcessState.String()))
+			_ = c.Close()
+		}
+	}()
+	t.Cleanup(func() {
+		r.kill()
+		_ = r.notices.Close()
 		if t.Failed() {
 			t.Log(log.String())
 		}
 	})
-	return admin, data, next, cmd
+	return r
+}
+
+func (r *running) kill() {
+	_ = r.process.Kill()
+	<-r.ended
+}
+
+// tells insists on the next notices to the service manager; the last one is
+// how the process ended. Caddy announces its first configuration as a reload,
+// too.
+func (r *running) tells(t *testing.T, want ...string) {
+	t.Helper()
+	for _, w := range want {
+		b := make([]byte, 1024)
+		n, err := r.notices.Read(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := string(b[:n]); got != w {
+			t.Fatalf("the service manager is told %q, want %q", got, w)
+		}
+	}
 }
 
 func TestTheServiceManagerIsToldWhenTheStoreIsOpenAndWhenItStops(t *testing.T) {
 	t.Parallel()
-	admin, data, next, cmd := serve(t)
-	told(t, next, "RELOADING=1", "READY=1")
-	if _, err := os.Stat(filepath.Join(data, "caddy", "webhooks", "journal")); err != nil {
+	r := serve(t)
+	r.tells(t, "RELOADING=1", "READY=1")
+	if _, err := os.Stat(filepath.Join(r.data, "caddy", "webhooks", "journal")); err != nil {
 		t.Errorf("it is ready, and stores nothing below XDG_DATA_HOME: %v", err)
 	}
-	reload := exec.CommandContext(t.Context(), binary, "reload", "--address", admin, "--force", "--config", cmd.Args[3])
+	reload := exec.CommandContext(t.Context(), binary, "reload", "--address", r.admin, "--force", "--config", r.config)
 	if out, err := reload.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	told(t, next, "RELOADING=1", "READY=1")
-	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+	r.tells(t, "RELOADING=1", "READY=1")
+	if err := r.process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	told(t, next, "STOPPING=1")
-	if err := cmd.Wait(); err != nil {
-		t.Errorf("SIGTERM ends it with %v", err)
-	}
+	r.tells(t, "STOPPING=1", "exit status 0")
 }
 
 // probes lists the commands that ask the gateway how it is, by where they stand.
@@ -126,8 +139,8 @@ func probes(t *testing.T) map[string][]string {
 
 func TestEveryProbeFindsTheGatewayHealthyAndThenGone(t *testing.T) {
 	t.Parallel()
-	admin, _, next, cmd := serve(t)
-	told(t, next, "RELOADING=1", "READY=1")
+	r := serve(t)
+	r.tells(t, "RELOADING=1", "READY=1")
 	commands := probes(t)
 	if len(commands) != 5 {
 		t.Errorf("%d probes, want 5", len(commands))
@@ -136,15 +149,14 @@ func TestEveryProbeFindsTheGatewayHealthyAndThenGone(t *testing.T) {
 		if filepath.Base(command[0]) != "caddy-webhooks" {
 			return "", fmt.Errorf("the image has no %s", command[0])
 		}
-		return caddy(t, nil, append(slices.Clone(command[1:]), "--address", admin)...)
+		return caddy(t, nil, append(slices.Clone(command[1:]), "--address", r.admin)...)
 	}
 	for where, command := range commands {
 		if out, err := ask(command); err != nil || out != "ok\n" {
 			t.Errorf("%s: %v %q", where, err, out)
 		}
 	}
-	_ = cmd.Process.Kill()
-	_ = cmd.Wait()
+	r.kill()
 	for where, command := range commands {
 		if out, err := ask(command); err == nil {
 			t.Errorf("%s: nothing runs, and it says %q", where, out)
