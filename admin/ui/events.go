@@ -2,6 +2,7 @@ package ui
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -21,6 +22,26 @@ type row struct {
 	Size                              int
 	Gone                              bool
 	Deliveries                        []delivery
+}
+
+// stateCount is how many deliveries of an event are in a state.
+type stateCount struct {
+	State string
+	N     int
+}
+
+// Counts says in short how an event's deliveries stand, where there are many.
+func (r row) Counts() (counts []stateCount) {
+	for _, d := range r.Deliveries {
+		i := slices.IndexFunc(counts, func(c stateCount) bool { return c.State == d.State })
+		if i < 0 {
+			i = len(counts)
+			counts = append(counts, stateCount{State: d.State})
+		}
+		counts[i].N++
+	}
+	slices.SortFunc(counts, func(a, b stateCount) int { return cmp.Compare(a.State, b.State) })
+	return counts
 }
 
 type delivery struct {
