@@ -52,10 +52,8 @@ func (l *lane) attempt(j job) event.Outcome {
 		l.d.o.Observe.Lag(l.name, l.d.o.Now().Sub(lease.Event.Received))
 	}
 	out := l.forward(target, j)
-	if l.d.o.Observe.Attempt != nil {
-		l.d.o.Observe.Attempt(l.name, out.Verdict, out.Duration)
-	}
 	if out.Verdict == event.Aborted {
+		l.observe(out.Verdict, out.Duration)
 		l.unbegun(j)
 		l.release([]store.Lease{lease})
 		return out
@@ -67,6 +65,7 @@ func (l *lane) attempt(j job) event.Outcome {
 // settle has the outcome judged and recorded.
 func (l *lane) settle(p Policy, j job, out event.Outcome) {
 	s := l.learn(p, j, out, l.d.o.Now())
+	l.observe(came[s.State], out.Duration)
 	l.report(j.lease, out, s)
 	if s.State == event.Dead && l.d.o.Observe.Dead != nil {
 		l.d.o.Observe.Dead(l.name, j.lease.Event, out)
@@ -74,6 +73,16 @@ func (l *lane) settle(p Policy, j job, out event.Outcome) {
 	if err := l.d.o.Queue.Settle(j.lease, s); err != nil {
 		l.d.o.Logger.Warn("an outcome was not recorded; the event may be sent again",
 			l.about(j.lease, "outcome", s.State.String(), "error", err)...)
+	}
+}
+
+// came is what an attempt has led to, by the state that it left.
+var came = map[event.State]event.Verdict{event.Delivered: event.Done, event.Dead: event.Dying, event.Pending: event.Again}
+
+// observe tells of an attempt that has ended.
+func (l *lane) observe(v event.Verdict, took time.Duration) {
+	if l.d.o.Observe.Attempt != nil {
+		l.d.o.Observe.Attempt(l.name, v, took)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -196,6 +197,43 @@ func TestAStatusInNeverIsDeadAtOnceAndSoIsASpentBudget(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestWhatIsCountedIsWhatAnAttemptHasLedTo(t *testing.T) {
+	t.Parallel()
+	inWorld(t, deliver.Policy{}, func(w *world) {
+		var mu sync.Mutex
+		var seen []string
+		w.d.Stop(w.Context())
+		w.d = deliver.New(deliver.Options{Queue: w.store, Observe: deliver.Observer{
+			Attempt: func(_ event.Destination, v event.Verdict, _ time.Duration) {
+				mu.Lock()
+				defer mu.Unlock()
+				seen = append(seen, v.String())
+			},
+		}})
+		w.d.Configure(map[event.Destination]deliver.Target{shop: {Forwarder: w.backend, Policy: deliver.Policy{Attempts: 2, Never: []int{410}}}})
+		w.d.Start()
+		w.backend.answer = func(_ context.Context, c call) event.Outcome {
+			switch {
+			case c.id == "gone":
+				return status(410)
+			case c.id == "good":
+				return ok()
+			}
+			return status(500)
+		}
+		for _, id := range []string{"gone", "good", "bad"} { // one after the other
+			w.accept(id)
+			time.Sleep(time.Hour)
+			synctest.Wait()
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if got := strings.Join(seen, " "); got != "dead delivered retry dead" {
+			t.Errorf("the outcomes are %q", got)
+		}
+	})
 }
 
 func TestRetryAfterHoldsTheEventInFullAndTheOthersForAWhile(t *testing.T) {
