@@ -10,9 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
-
 	"github.com/caddy-webhooks/caddy-webhooks/internal/testkit"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 )
 
 // promised are the metrics that there must be, with their labels.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"maps"
 	"math"
 	"os"
 	"slices"
@@ -81,10 +82,8 @@ func counts(name string) bool {
 }
 
 func series(s sample) labels.Labels {
-	m := map[string]string{labels.MetricName: s.name, "job": "caddy-webhooks", "instance": "localhost:2019"}
-	for n, v := range s.labels {
-		m[n] = v
-	}
+	m := map[string]string{model.MetricNameLabel: s.name, "job": "caddy-webhooks", "instance": "localhost:2019"}
+	maps.Copy(m, s.labels)
 	return labels.FromMap(m)
 }
 

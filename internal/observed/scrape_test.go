@@ -6,6 +6,7 @@ package observed
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"net/http"
 	"os"
@@ -13,11 +14,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/caddy-webhooks/caddy-webhooks/internal/testkit"
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
-
-	"github.com/caddy-webhooks/caddy-webhooks/internal/testkit"
 )
 
 func TestMain(m *testing.M) {
@@ -68,9 +68,7 @@ func (s *scrape) add(name string, m *dto.Metric) {
 	}
 	put := func(suffix string, value float64, more ...string) {
 		all := map[string]string{}
-		for n, v := range labels {
-			all[n] = v
-		}
+		maps.Copy(all, labels)
 		for i := 0; i < len(more); i += 2 {
 			all[more[i]] = more[i+1]
 		}
