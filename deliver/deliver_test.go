@@ -215,10 +215,10 @@ func TestWhatIsCountedIsWhatAnAttemptHasLedTo(t *testing.T) {
 		w.d.Configure(map[event.Destination]deliver.Target{shop: {Forwarder: w.backend, Policy: deliver.Policy{Attempts: 2, Never: []int{410}}}})
 		w.d.Start()
 		w.backend.answer = func(_ context.Context, c call) event.Outcome {
-			switch {
-			case c.id == "gone":
+			switch c.id {
+			case "gone":
 				return status(410)
-			case c.id == "good":
+			case "good":
 				return ok()
 			}
 			return status(500)
