@@ -28,6 +28,7 @@ type Chain struct {
 	now     func() time.Time
 	takeCut bool
 	sign    Signer
+	trace   func(ctx context.Context, destination string, t event.Try, h http.Header) (end func(event.Outcome))
 
 	destination string
 }
@@ -43,6 +44,9 @@ type Options struct {
 	AcceptCut bool
 	// Sign gives headers that are made for each attempt. Default: none are.
 	Sign Signer
+	// Trace is told of each attempt with the headers that the application will get,
+	// which it may add to, and of its end. Default: nobody is.
+	Trace func(ctx context.Context, destination string, t event.Try, h http.Header) (end func(event.Outcome))
 	// Logger gets the stack of a handler that panicked.
 	Logger *slog.Logger
 	// Now is the clock for Retry-After dates. Default: time.Now.
@@ -54,7 +58,12 @@ var errUnanswered = errors.New("no handler of the destination answered")
 
 // New makes a chain of provisioned routes.
 func New(routes caddyhttp.RouteList, o Options) *Chain {
-	c := &Chain{server: o.Server, log: o.Logger, now: o.Now, takeCut: o.AcceptCut, sign: o.Sign, destination: o.Destination}
+	c := &Chain{server: o.Server, log: o.Logger, now: o.Now, takeCut: o.AcceptCut, sign: o.Sign, trace: o.Trace, destination: o.Destination}
+	if c.trace == nil {
+		c.trace = func(context.Context, string, event.Try, http.Header) func(event.Outcome) {
+			return func(event.Outcome) {}
+		}
+	}
 	if c.server == nil {
 		c.server = &caddyhttp.Server{} // some of Caddy's handlers follow this pointer unasked
 	}
@@ -73,14 +82,16 @@ func New(routes caddyhttp.RouteList, o Options) *Chain {
 // Forward makes one attempt. ctx carries its deadline; cancelling it is our
 // own doing (a shutdown), and the outcome is then Aborted. It does not panic,
 // whatever a handler does.
-func (c *Chain) Forward(ctx context.Context, t event.Try) event.Outcome {
+func (c *Chain) Forward(ctx context.Context, t event.Try) (out event.Outcome) {
 	began := c.now()
-	out := event.Outcome{Attempt: event.Attempt{Number: t.Number, At: began}}
+	out = event.Outcome{Attempt: event.Attempt{Number: t.Number, At: began}}
 	start := time.Now()
 	rec := &recorder{header: http.Header{}, keep: t.Keep}
 	req, err := request(ctx, t)
 	if err == nil {
 		c.renew(req.Header, t.Event, began)
+		end := c.trace(ctx, c.destination, t, req.Header)
+		defer func() { end(out) }()
 		err = c.within(ctx, rec, req, t)
 	}
 	if errors.Is(err, errOvertime) {

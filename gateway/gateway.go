@@ -18,6 +18,7 @@ import (
 	"github.com/caddy-webhooks/caddy-webhooks/store"
 	"github.com/caddy-webhooks/caddy-webhooks/store/local"
 	"github.com/caddy-webhooks/caddy-webhooks/store/memory"
+	"github.com/caddy-webhooks/caddy-webhooks/tracing"
 )
 
 // pool has the gateway of every directory in use. It is the one place where
@@ -75,6 +76,7 @@ type live struct {
 	dispatcher *deliver.Dispatcher
 	jobs       *jobs.Runner
 	recorder   *recorder
+	tracer     *tracing.Tracer // nil if nobody wants traces
 }
 
 func newGateway(key string) *Gateway {
@@ -205,7 +207,7 @@ func (g *Gateway) open(a *App, was *live) (*live, error) {
 		r = newRecorder(a, slog.New(g.relay), time.Now())
 	}
 	return &live{
-		store: s, recorder: r,
+		store: s, recorder: r, tracer: g.newTracer(),
 		dispatcher: deliver.New(deliver.Options{
 			Queue: s, Logger: slog.New(g.relay),
 			Observe: deliver.Observer{Attempt: g.observeAttempt, Lag: g.metrics.observeLag, State: g.stateChanged, Dead: g.died},
@@ -303,6 +305,7 @@ func (g *Gateway) withdraw(a *App) {
 		l.jobs.Stop()
 		l.dispatcher.Stop(ctx)
 		l.recorder.stop()
+		l.tracer.Stop(ctx)
 		g.alerts.stop(ctx, slog.New(g.relay))
 	case newest:
 		before := g.generations[len(g.generations)-1]

@@ -67,7 +67,7 @@ type Destination struct {
 	Sign forward.Signer
 }
 
-func (d Destination) target(log *slog.Logger) deliver.Target {
+func (d Destination) target(g *Gateway, log *slog.Logger) deliver.Target {
 	never := deliver.DefaultNever()
 	if d.Never != nil {
 		never = *d.Never
@@ -77,7 +77,7 @@ func (d Destination) target(log *slog.Logger) deliver.Target {
 			Concurrency: d.Concurrency, Rate: d.Rate, Timeout: d.Timeout, For: d.For, Attempts: d.Attempts,
 			Backoff: deliver.Schedule{First: d.BackoffFirst, Max: d.BackoffMax}, Never: never,
 		}.WithDefaults(),
-		Forwarder: forward.New(d.Routes, forward.Options{Destination: d.Name, Server: d.Server, Logger: log, AcceptCut: d.AcceptCut, Sign: d.Sign}),
+		Forwarder: forward.New(d.Routes, forward.Options{Destination: d.Name, Server: d.Server, Logger: log, AcceptCut: d.AcceptCut, Sign: d.Sign, Trace: g.traceAttempt}),
 	}
 }
 
@@ -99,7 +99,7 @@ func newSource(a *App, c SourceConfig) *Source {
 	s := &Source{app: a, Counts: g.countsOf(c.Name), gateway: g, config: c, seconds: g.metrics.accept.WithLabelValues(c.Name)}
 	for _, d := range c.Destinations {
 		s.names = append(s.names, event.Destination{Source: c.Name, Name: d.Name})
-		target := d.target(log.With("source", c.Name, "destination", d.Name))
+		target := d.target(g, log.With("source", c.Name, "destination", d.Name))
 		target.Healthy = healthOf(d.Routes, d.Server)
 		s.targets = append(s.targets, target)
 	}

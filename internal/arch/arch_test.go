@@ -66,6 +66,7 @@ var law = map[string]room{
 	},
 	"query":   {why: "the words with which people choose events", from: []string{"event", "jsonpath", "store"}},
 	"archive": {why: "events as lines of JSON, whole", from: []string{"event", "store"}},
+	"tracing": {why: "spans for requests and attempts, by the OTEL_… variables", from: []string{"event"}},
 	"history": {why: "what the plots show, in a fixed size; knows nobody"},
 	"pulse":   {why: "whether a goroutine still goes round; knows nobody"},
 	"jobs":    {why: "an operator's actions on many events; sees the buffer as a contract", from: []string{"event", "query", "store"}},
@@ -73,11 +74,11 @@ var law = map[string]room{
 	"forward": {why: "one attempt through Caddy's handlers; knows no store", from: []string{"event", "placeholders"}, caddy: true},
 	"gateway": {
 		why: "the app: chooses the store, starts delivery, lends both to the handlers", caddy: true,
-		from: []string{"event", "store", "store/local", "store/memory", "store/nats", "deliver", "forward", "jobs", "history"},
+		from: []string{"event", "store", "store/local", "store/memory", "store/nats", "deliver", "forward", "jobs", "history", "tracing"},
 	},
 	"handler": {
 		why: "one request: verify, name, store, answer; delivers nothing itself", caddy: true,
-		from: []string{"event", "store", "verify", "verify/keys", "verify/providers", "dedup", "placeholders", "gateway"},
+		from: []string{"event", "store", "verify", "verify/keys", "verify/providers", "dedup", "placeholders", "gateway", "tracing"},
 	},
 	"admin": {
 		why: "the routes; finds the running gateway through it, and answers in the words of event and store", caddy: true,

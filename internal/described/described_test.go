@@ -15,11 +15,12 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/caddy-webhooks/caddy-webhooks/admin"
-	"github.com/caddy-webhooks/caddy-webhooks/internal/testkit"
 	"github.com/pb33f/libopenapi"
 	validator "github.com/pb33f/libopenapi-validator"
 	v3 "github.com/pb33f/libopenapi/datamodel/high/v3"
+
+	"github.com/caddy-webhooks/caddy-webhooks/admin"
+	"github.com/caddy-webhooks/caddy-webhooks/internal/testkit"
 )
 
 const description = "../../docs/openapi.yaml"

@@ -10,8 +10,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/caddy-webhooks/caddy-webhooks/internal/testkit"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+
+	"github.com/caddy-webhooks/caddy-webhooks/internal/testkit"
 )
 
 // promised are the metrics that there must be, with their labels.

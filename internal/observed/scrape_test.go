@@ -14,10 +14,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/caddy-webhooks/caddy-webhooks/internal/testkit"
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+
+	"github.com/caddy-webhooks/caddy-webhooks/internal/testkit"
 )
 
 func TestMain(m *testing.M) {

@@ -1,0 +1,206 @@
+package e2e
+
+import (
+	"encoding/hex"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/caddy-webhooks/caddy-webhooks/internal/testkit"
+)
+
+// receiver takes spans as a collector does, by OTLP over HTTP.
+type receiver struct {
+	*httptest.Server
+
+	mu    sync.Mutex
+	spans []*tracepb.Span
+}
+
+func newReceiver(t *testing.T) *receiver {
+	t.Helper()
+	r := &receiver{}
+	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		body, err := io.ReadAll(req.Body)
+		var v collector.ExportTraceServiceRequest
+		if err != nil || req.URL.Path != "/v1/traces" || proto.Unmarshal(body, &v) != nil {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		for _, resource := range v.GetResourceSpans() {
+			for _, scope := range resource.GetScopeSpans() {
+				r.spans = append(r.spans, scope.GetSpans()...)
+			}
+		}
+	}))
+	t.Cleanup(r.Close)
+	return r
+}
+
+// env is what a gateway needs to know of it.
+func (r *receiver) env() []string {
+	return []string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + r.URL, "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf", "OTEL_BSP_SCHEDULE_DELAY=50"}
+}
+
+// named gives the spans of a name, in the order in which they came.
+func (r *receiver) named(name string) (found []*tracepb.Span) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, s := range r.spans {
+		if s.GetName() == name {
+			found = append(found, s)
+		}
+	}
+	return found
+}
+
+// attribute is a span's, as text; empty if there is none.
+func attribute(s *tracepb.Span, name string) string {
+	for _, a := range s.GetAttributes() {
+		if a.GetKey() == name {
+			if v := a.GetValue(); v.GetStringValue() != "" {
+				return v.GetStringValue()
+			} else if v.GetIntValue() != 0 {
+				return strings.TrimPrefix(v.String(), "int_value:")
+			} else {
+				return v.String()
+			}
+		}
+	}
+	return ""
+}
+
+func linked(from, to *tracepb.Span) bool {
+	for _, l := range from.GetLinks() {
+		if string(l.GetTraceId()) == string(to.GetTraceId()) && string(l.GetSpanId()) == string(to.GetSpanId()) {
+			return true
+		}
+	}
+	return false
+}
+
+func TestARequestAndItsAttemptsAreLinkedOverARestart(t *testing.T) {
+	t.Parallel()
+	r := newReceiver(t)
+	app, gone := testkit.NewApp(t), testkit.FreeAddr(t)
+	g := testkit.New(t, r.env()...).Start(one("shop", "default", gone, ""))
+	req, err := testkit.Signed("http://"+g.Addr+"/hook", testkit.Secret, "first", []byte(`{}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const stranger = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	req.Header.Set("Traceparent", stranger)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("%v %v", resp, err)
+	}
+	_ = resp.Body.Close()
+	testkit.Eventually(t, "request and attempt have spans", func() bool {
+		return len(r.named("accept shop")) == 1 && len(r.named("deliver shop/default")) >= 1
+	})
+	accept, failed := r.named("accept shop")[0], r.named("deliver shop/default")[0]
+	if !linked(failed, accept) || failed.GetStatus().GetCode() != tracepb.Status_STATUS_CODE_ERROR || attribute(failed, "webhooks.attempt") != "1" {
+		t.Errorf("the first attempt is %v", failed)
+	}
+	if len(accept.GetParentSpanId()) != 0 || len(accept.GetLinks()) != 1 || hex.EncodeToString(accept.GetLinks()[0].GetSpanId()) != "b7ad6b7169203331" {
+		t.Errorf("the provider's span is not linked alone, or it is a parent: %v", accept)
+	}
+	for name, want := range map[string]string{
+		"webhooks.source": "shop", "webhooks.provider": "github", "webhooks.id": "first", "webhooks.type": "push", "webhooks.result": "accepted",
+		"webhooks.event": resp.Header.Get("Webhook-Event-Id"), "http.response.status_code": "200",
+	} {
+		if got := attribute(accept, name); got != want {
+			t.Errorf("%s is %q, want %q", name, got, want)
+		}
+	}
+	g.Stop()
+	g.Start(one("shop", "default", app.Addr(), ""))
+	runs(t, g, "replay", accept1(accept))
+	testkit.Eventually(t, "it is delivered", func() bool { return len(app.Got()) == 1 })
+	testkit.Eventually(t, "the attempt after the restart has a span", func() bool {
+		spans := r.named("deliver shop/default")
+		return spans[len(spans)-1].GetStatus().GetCode() != tracepb.Status_STATUS_CODE_ERROR
+	})
+	spans := r.named("deliver shop/default")
+	delivered := spans[len(spans)-1]
+	if !linked(delivered, accept) {
+		t.Errorf("after a restart the attempt is %v", delivered)
+	}
+	want := "00-" + hex.EncodeToString(delivered.GetTraceId()) + "-" + hex.EncodeToString(delivered.GetSpanId()) + "-01"
+	if got := app.Got()[0].Header.Get("Traceparent"); got != want {
+		t.Errorf("the application gets the traceparent %q, want that of its attempt, %q", got, want)
+	}
+	if status, _, err := testkit.Post("http://"+g.Addr+"/hook", "wrong", "bad", []byte(`{}`)); err != nil || status != http.StatusUnauthorized {
+		t.Fatalf("%d %v", status, err)
+	}
+	if status, _, err := testkit.Post("http://"+g.Addr+"/hook", testkit.Secret, "first", []byte(`{}`)); err != nil || status != http.StatusOK {
+		t.Fatalf("%d %v", status, err)
+	}
+	testkit.Eventually(t, "what was refused and the duplicate have spans", func() bool { return len(r.named("accept shop")) == 3 })
+	refused, duplicate := r.named("accept shop")[1], r.named("accept shop")[2]
+	if attribute(refused, "webhooks.reason") != "mismatch" || attribute(refused, "webhooks.id") != "" || attribute(refused, "http.response.status_code") != "401" {
+		t.Errorf("what was refused is %v", refused)
+	}
+	if attribute(duplicate, "webhooks.result") != "duplicate" || !linked(duplicate, accept) || string(duplicate.GetTraceId()) == string(accept.GetTraceId()) {
+		t.Errorf("the duplicate is %v", duplicate)
+	}
+}
+
+// accept1 is the event ID of a span.
+func accept1(s *tracepb.Span) string { return attribute(s, "webhooks.event") }
+
+func TestWithoutTracesTheProvidersHeaderGoesThroughAsItIs(t *testing.T) {
+	t.Parallel()
+	app := testkit.NewApp(t)
+	g := testkit.New(t).Start(one("shop", "default", app.Addr(), ""))
+	req, err := testkit.Signed("http://"+g.Addr+"/hook", testkit.Secret, "first", []byte(`{}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+	req.Header.Set("Tracestate", "a=b")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	testkit.Eventually(t, "it is delivered", func() bool { return len(app.Got()) == 1 })
+	if h := app.Got()[0].Header; h.Get("Traceparent") != req.Header.Get("Traceparent") || h.Get("Tracestate") != "a=b" {
+		t.Errorf("the application gets %v", h)
+	}
+}
+
+func TestACollectorThatHangsHoldsNothingUp(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case <-release:
+		case <-r.Context().Done():
+		}
+	}))
+	t.Cleanup(collector.Close)
+	t.Cleanup(func() { close(release) })
+	app := testkit.NewApp(t)
+	g := testkit.New(t, "OTEL_EXPORTER_OTLP_ENDPOINT="+collector.URL, "OTEL_BSP_SCHEDULE_DELAY=10", "OTEL_BSP_MAX_QUEUE_SIZE=8", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE=4").
+		Start("{\n\tgrace_period 2s\n\twebhooks {\n\t\tstore local {$DIR}/store\n\t}\n}\n" + strings.SplitN(one("shop", "default", app.Addr(), ""), "}\n}\n", 2)[1])
+	post(t, g, "e", 50)
+	testkit.Eventually(t, "all are delivered", func() bool { return len(app.Got()) == 50 })
+	g.Stop() // in time, or the test ends here
+	g = testkit.New(t, "OTEL_EXPORTER_OTLP_ENDPOINT=http://"+testkit.FreeAddr(t), "OTEL_BSP_SCHEDULE_DELAY=10", "OTEL_EXPORTER_OTLP_TIMEOUT=100").
+		Start(one("shop", "default", app.Addr(), ""))
+	post(t, g, "f", 5)
+	testkit.Eventually(t, "it is said that nobody takes the spans", func() bool { return strings.Contains(g.Log(), "spans could not be handed over") })
+	if n := strings.Count(g.Log(), "spans could not be handed over"); n != 1 {
+		t.Errorf("it is said %d times", n)
+	}
+}
