@@ -1,4 +1,4 @@
-module github.com/caddy-webhooks/caddy-webhooks/internal/judges/packaged
+module github.com/caddy-webhooks/caddy-webhooks/internal/packaged
 
 go 1.26.8
 

@@ -15,7 +15,7 @@ import (
 )
 
 // root is the repository, seen from here.
-const root = "../../.."
+const root = "../.."
 
 // stopping is what an exit takes beyond grace_period: running deliveries get 4
 // seconds, and the store is closed.
