@@ -226,6 +226,9 @@ func (g *Gateway) Reload(caddyfile string) error {
 	if err != nil {
 		return fmt.Errorf("%w: %s", err, out)
 	}
+	// The old configuration's server closes its idle connections. A request that
+	// goes out on one at that moment ends with EOF, and a POST is not sent again.
+	client.CloseIdleConnections()
 	return nil
 }
 
