@@ -28,6 +28,7 @@ func copied(t *testing.T, from, to, part string) {
 func restored(t *testing.T, g *testkit.Gateway, app *testkit.App, ids map[string]bool) {
 	t.Helper()
 	g.Start(one("shop", "default", app.Addr(), ""))
+	runs(t, g, "resume", "shop")
 	testkit.Eventually(t, "everything in the backup is delivered", func() bool {
 		times := app.Times()
 		for id := range ids {
@@ -56,6 +57,7 @@ func TestASnapshotUnderLoadHasEverythingThatWasAccepted(t *testing.T) {
 	t.Parallel()
 	old, app := testkit.New(t), testkit.NewApp(t)
 	old.Start(one("shop", "default", testkit.FreeAddr(t), ""))
+	runs(t, old, "pause", "shop") // so that no attempt comes between
 	l := start("http://"+old.Addr+"/hook", "load", 8)
 	testkit.Eventually(t, "events are accepted", func() bool { return l.count() > 300 })
 	if err := syscall.Kill(old.PID(), syscall.SIGSTOP); err != nil {
@@ -79,6 +81,7 @@ func TestTheJournalAloneIsABackup(t *testing.T) {
 	t.Parallel()
 	old, app := testkit.New(t), testkit.NewApp(t)
 	old.Start(one("shop", "default", testkit.FreeAddr(t), ""))
+	runs(t, old, "pause", "shop") // so that no attempt comes between
 	ids := map[string]bool{}
 	for _, id := range post(t, old, "e", 20) {
 		ids[id] = true
