@@ -28,7 +28,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.
 	share := &budget{Budget: h.source.Budget()}
 	defer share.free()
 	word, answer, err := h.take(w, in, share)
-	h.trace(in, word, err, began)
+	h.trace(in, word, answer.Status, err, began)
 	if err != nil {
 		h.refuse(w, err, in.unread)
 		h.report(in, err, share)

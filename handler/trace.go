@@ -1,7 +1,6 @@
 package handler
 
 import (
-	"net/http"
 	"time"
 
 	"github.com/caddy-webhooks/caddy-webhooks/store"
@@ -10,13 +9,16 @@ import (
 
 // trace makes the request's span, if somebody wants it. Of a request that was
 // refused it says nothing that a stranger has written.
-func (h *Handler) trace(in *arrival, word string, err error, began time.Time) {
+func (h *Handler) trace(in *arrival, word string, status int, err error, began time.Time) {
 	t := h.source.Tracer()
 	if t == nil {
 		return
 	}
 	r := tracing.Request{
-		Source: h.Name, Provider: h.record.Name, Result: word, Header: in.r.Header, Began: began, Status: http.StatusOK,
+		Source: h.Name, Provider: h.record.Name, Result: word, Header: in.r.Header, Began: began, Status: status,
+	}
+	if h.within > 0 && !in.receipt.ID.IsZero() {
+		r.Status = 0 // the application's, perhaps: nobody knows yet
 	}
 	if err != nil {
 		r.Result, r.Status, r.Reason = "refused", statusOf(err), reasonOf(err)

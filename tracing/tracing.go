@@ -153,7 +153,7 @@ type Request struct {
 	Result string
 	// Fresh tells that the event was accepted with this request.
 	Fresh bool
-	// Status is the answer's; Reason says why it was refused, out of a closed set.
+	// Status is the answer's, 0 while it is not known; Reason says why it was refused, out of a closed set.
 	Status int
 	Reason string
 	// Header is the request's.

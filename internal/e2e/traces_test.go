@@ -208,3 +208,18 @@ func TestACollectorThatHangsHoldsNothingUp(t *testing.T) {
 		t.Errorf("it is said %d times", n)
 	}
 }
+
+func TestTheSpanOfARequestHasTheStatusThatTheProviderGot(t *testing.T) {
+	t.Parallel()
+	r, app := newReceiver(t), testkit.NewApp(t)
+	config := strings.Replace(one("shop", "default", app.Addr(), ""), "\t\tto ", "\t\trespond 202\n\t\tto ", 1)
+	g := testkit.New(t, r.env()...).Start(config)
+	status, _, err := testkit.Post("http://"+g.Addr+"/hook", testkit.Secret, "first", []byte(`{}`))
+	if err != nil || status != http.StatusAccepted {
+		t.Fatal(status, err)
+	}
+	testkit.Eventually(t, "the request has a span", func() bool { return len(r.named("accept shop")) == 1 })
+	if got := attribute(r.named("accept shop")[0], "http.response.status_code"); got != "202" {
+		t.Errorf("the span says %s", got)
+	}
+}
