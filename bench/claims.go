@@ -22,18 +22,28 @@ func claim(dir string, n int) error {
 	if err != nil {
 		return fmt.Errorf("opening the store: %w", err)
 	}
-	var next atomic.Int64
+	err = many(uint64(n), func(k uint64) error {
+		_, err := s.Accept(context.Background(), unwanted(k))
+		return err //nolint:wrapcheck // it names the event
+	})
+	return errors.Join(err, s.Close())
+}
+
+// many calls put with each number from 1 to n, from enough goroutines to fill the
+// store's batches.
+func many(n uint64, put func(k uint64) error) error {
+	var next atomic.Uint64
 	errs := make([]error, 128)
 	var wg sync.WaitGroup
 	for i := range errs {
 		wg.Go(func() {
-			for k := next.Add(1); k <= int64(n) && errs[i] == nil; k = next.Add(1) {
-				_, errs[i] = s.Accept(context.Background(), unwanted(uint64(k)))
+			for k := next.Add(1); k <= n && errs[i] == nil; k = next.Add(1) {
+				errs[i] = put(k)
 			}
 		})
 	}
 	wg.Wait()
-	return errors.Join(append(errs, s.Close())...)
+	return errors.Join(errs...)
 }
 
 func unwanted(k uint64) store.Admission {

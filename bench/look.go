@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/caddy-webhooks/caddy-webhooks/event"
@@ -58,18 +57,11 @@ func fillPast(dir string, n uint64, now time.Time) error {
 	if err != nil {
 		return fmt.Errorf("opening the store: %w", err)
 	}
-	var next atomic.Uint64
-	errs := make([]error, 128)
-	var wg sync.WaitGroup
-	for i := range errs {
-		wg.Go(func() {
-			for k := next.Add(1); k <= n && errs[i] == nil; k = next.Add(1) {
-				_, errs[i] = s.Import(context.Background(), past(k, n, now))
-			}
-		})
-	}
-	wg.Wait()
-	return errors.Join(append(errs, s.Close())...)
+	err = many(n, func(k uint64) error {
+		_, err := s.Import(context.Background(), past(k, n, now))
+		return err //nolint:wrapcheck // it names the event
+	})
+	return errors.Join(err, s.Close())
 }
 
 // look measures what operators ask for over a month of events, and what accepting
@@ -205,23 +197,20 @@ func exported(c *child) error {
 func meanwhile(p plan, c *child) error {
 	say("\n%-52s %10s %9s %9s", "accepts over 16 connections", "a second", "p50", "p99")
 	api := "http://" + c.admin + "/webhooks/"
-	for _, kind := range []struct{ name, target string }{
-		{"alone", ""},
-		{"beside searches by JSON path, one after the other", api + "events?q=data.object.customer%3Dcus_none&since=-30d"},
-		{"beside an export", api + "export"},
-		{"beside the dashboard's overview, one after the other", "http://" + c.addrs["dashboard"] + "/"},
-		{"beside ten dashboards that are followed", "http://" + c.addrs["dashboard"] + "/live?page=%3F"},
+	for _, kind := range []struct {
+		name, target string
+		readers      int
+	}{
+		{"alone", "", 0},
+		{"beside searches by JSON path, one after the other", api + "events?q=data.object.customer%3Dcus_none&since=-30d", 1},
+		{"beside an export", api + "export", 1},
+		{"beside the dashboard's overview, one after the other", "http://" + c.addrs["dashboard"] + "/", 1},
+		{"beside ten dashboards that are followed", "http://" + c.addrs["dashboard"] + "/live?page=%3F", 10},
 	} {
 		done := make(chan struct{})
 		var wg sync.WaitGroup
-		readers := 1
-		if kind.name == "beside ten dashboards that are followed" {
-			readers = 10
-		}
-		for range readers {
-			if kind.target != "" {
-				wg.Go(func() { occupy(done, kind.target) })
-			}
+		for range kind.readers {
+			wg.Go(func() { occupy(done, kind.target) })
 		}
 		l, err := hammer(c.addrs["webhooks"], 16, p.span, 0)
 		close(done)
