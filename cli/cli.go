@@ -53,6 +53,7 @@ func build(cmd *cobra.Command) {
 		pauseCommand(), resumeCommand(), moveCommand(), jobsCommand(), healthCommand(), tailCommand(), listenCommand(), learnCommand(),
 		exportCommand(), importCommand(), refusedCommand(), dashboardCommand(),
 		sendCommand(), verifyCommand(), providersCommand())
+	complete(cmd)
 	// Without this a mistyped command shows the help and ends well, which a
 	// script takes for done.
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

@@ -16,12 +16,12 @@ import (
 
 func TestProvidersAreListed(t *testing.T) {
 	t.Parallel()
-	out, _, err := caddy(t, "providers")
+	out, _, err := webhooks(t, "providers")
 	if err != nil {
 		t.Fatal(err)
 	}
 	narrow(t, out)
-	text, _, err := caddy(t, "providers", "--json")
+	text, _, err := webhooks(t, "providers", "--json")
 	var v struct {
 		Providers []struct {
 			Name, Title, Docs            string
@@ -65,7 +65,7 @@ func line(t *testing.T, table, name string) []string {
 
 func TestTheTableTellsHandshakesAndRenewal(t *testing.T) {
 	t.Parallel()
-	out, _, err := caddy(t, "providers")
+	out, _, err := webhooks(t, "providers")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +97,7 @@ func TestTheListIsNarrowedByWordAndByScheme(t *testing.T) {
 		"one two":                   {"", "arg"},
 		"stripe --no-such-flag yes": {"", "no-such-flag"},
 	} {
-		out, _, err := caddy(t, append([]string{"providers"}, strings.Fields(args)...)...)
+		out, _, err := webhooks(t, append([]string{"providers"}, strings.Fields(args)...)...)
 		switch {
 		case c.in == "" && (err == nil || !strings.Contains(err.Error(), c.out)):
 			t.Errorf("%s: %q, %v, want %q", args, out, err, c.out)
@@ -118,7 +118,7 @@ var unbroken = regexp.MustCompile(`^ *(- )?\S+$|^    |^https://`)
 func TestTheWholePageOfAProviderFitsTheTerminal(t *testing.T) {
 	t.Parallel()
 	for _, r := range providers.All() {
-		out, _, err := caddy(t, "providers", r.Name)
+		out, _, err := webhooks(t, "providers", r.Name)
 		if err != nil || !strings.HasPrefix(out, r.Title+"\n") {
 			t.Fatalf("%s: %v, %q", r.Name, err, out)
 		}
@@ -145,7 +145,7 @@ func TestTheWholePageOfAProviderFitsTheTerminal(t *testing.T) {
 
 func TestAnAliasShowsItsProvider(t *testing.T) {
 	t.Parallel()
-	if out, _, err := caddy(t, "providers", "svix"); err != nil || !strings.HasPrefix(out, "Standard Webhooks\n") {
+	if out, _, err := webhooks(t, "providers", "svix"); err != nil || !strings.HasPrefix(out, "Standard Webhooks\n") {
 		t.Errorf("%v, %s", err, out)
 	}
 }
@@ -154,7 +154,7 @@ func TestOneProviderAsJSONIsTheWholeRecord(t *testing.T) {
 	t.Parallel()
 	snake := regexp.MustCompile(`^[a-z0-9_]+$`)
 	for _, r := range providers.All() {
-		out, _, err := caddy(t, "providers", r.Name, "--json")
+		out, _, err := webhooks(t, "providers", r.Name, "--json")
 		var v struct{ Provider map[string]any }
 		if err != nil || json.Unmarshal([]byte(out), &v) != nil {
 			t.Fatalf("%s: %v, %s", r.Name, err, out)
@@ -168,7 +168,7 @@ func TestOneProviderAsJSONIsTheWholeRecord(t *testing.T) {
 			}
 		}
 	}
-	out, _, err := caddy(t, "providers", "stripe", "--json")
+	out, _, err := webhooks(t, "providers", "stripe", "--json")
 	var v struct {
 		Provider struct {
 			Schemes []struct {
@@ -214,7 +214,7 @@ func TestTheLineToTryAProviderOutWorks(t *testing.T) {
 			if !pair && r.Name != "none" {
 				gateway.trust(t, r.Name, verify.Options{Secrets: []verify.Secret{verify.NewSecret(verifytest.Secret(r))}, Params: params})
 			}
-			out, notes, err := caddy(t, args...)
+			out, notes, err := webhooks(t, args...)
 			if err != nil || !strings.HasPrefix(out, "200 accepted") {
 				t.Fatalf("%v: %s, %v", args, out, err)
 			}

@@ -1,9 +1,13 @@
 package cli
 
 import (
+	"fmt"
+	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 )
@@ -37,18 +41,21 @@ reason.`,
 	return cmd
 }
 
-type refusedView struct {
-	Refusals []struct {
+type (
+	refusedView struct {
+		Refusals []refusalView
+		Counts   []struct {
+			Source, Reason string
+			Unavailable    bool
+			Count          int64
+		}
+	}
+	refusalView struct {
 		At                                        time.Time
 		Source, Reason, Why, Remote, Method, Path string
 		Status, More                              int
 	}
-	Counts []struct {
-		Source, Reason string
-		Unavailable    bool
-		Count          int64
-	}
-}
+)
 
 func (c *client) refused(q url.Values) error {
 	var v refusedView
@@ -58,7 +65,7 @@ func (c *client) refused(q url.Values) error {
 	if len(v.Counts) == 0 {
 		return c.printf("nothing was refused since Caddy was started\n")
 	}
-	counts := table{out: c.out, flex: -1, columns: []column{{"SOURCE", 6, 40}, {"STATUS", 6, 6}, {"REASON", 6, 20}, {"COUNT", 5, 12}}}
+	counts := table{out: c.out, flex: -1, columns: []column{{"SOURCE", 6, 40}, {"STATUS", 6, 6}, {"REASON", 6, 20}, {"COUNT", 5, 7}}}
 	var rows [][]string
 	for _, one := range v.Counts {
 		status := "4xx"
@@ -74,14 +81,26 @@ func (c *client) refused(q url.Values) error {
 		return err
 	}
 	for _, one := range v.Refusals {
-		more := ""
-		if one.More > 0 {
-			more = "  and " + count(int64(one.More)) + " more before"
-		}
-		if err := c.printf("%-4s %d %s  %s %s  from %s%s\n     %s\n", c.ago(&one.At), one.Status, printable(one.Source), printable(one.Method),
-			cut(printable(one.Path), 30), printable(one.Remote), more, printable(one.Why)); err != nil {
+		if err := c.printf("%s", c.refusal(one)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// refusal is one request, and below it why it was refused.
+func (c *client) refusal(one refusalView) string {
+	head := fmt.Sprintf("%-4s %d %s", c.ago(&one.At), one.Status, cut(printable(one.Source), 12))
+	remote, _, err := net.SplitHostPort(one.Remote)
+	if err != nil {
+		remote = one.Remote
+	}
+	from := "from " + cut(printable(remote), 39)
+	request := cut(printable(one.Method), 9) + " " + printable(one.Path)
+	line := head + "  " + cut(request, max(width-utf8.RuneCountInString(head+from)-4, 10)) + "  " + from
+	why := printable(one.Why)
+	if one.More > 0 {
+		why += " (and " + count(int64(one.More)) + " more before)"
+	}
+	return strings.TrimRight(line+"\n"+wrapped(why, "     "), "\n") + "\n"
 }

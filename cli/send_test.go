@@ -25,13 +25,13 @@ import (
 	"github.com/caddy-webhooks/caddy-webhooks/verify/verifytest"
 )
 
-// caddy runs `caddy webhooks` with arguments, and gives what it printed.
-func caddy(t *testing.T, args ...string) (stdout, stderr string, err error) {
+// webhooks runs `caddy webhooks` with arguments, and gives what it printed.
+func webhooks(t *testing.T, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
-	return caddyReading(t, "", args...)
+	return webhooksReading(t, "", args...)
 }
 
-func caddyReading(t *testing.T, stdin string, args ...string) (stdout, stderr string, err error) {
+func webhooksReading(t *testing.T, stdin string, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
 	cmd := &cobra.Command{Use: "webhooks"}
 	build(cmd)
@@ -131,7 +131,7 @@ func TestEveryProvidersWebhookIsSignedAsItWould(t *testing.T) {
 			t.Parallel()
 			r := receive(t, provider, verify.Options{Secrets: []verify.Secret{verify.NewSecret(s.secret)}, Params: s.params})
 			args := append([]string{"send", provider, r.URL + "/hook?x=%20b&a=1", "--secret", s.secret}, s.args...)
-			out, _, err := caddy(t, args...)
+			out, _, err := webhooks(t, args...)
 			if err != nil || !regexp.MustCompile(`^200 accepted 01a208c1-2273-78b6-b2b3-3f9bb56ab108 [0-9.]+[mµn]?s\n$`).MatchString(out) {
 				t.Errorf("%q, %v, refused: %v", out, err, r.refusals)
 			}
@@ -141,7 +141,7 @@ func TestEveryProvidersWebhookIsSignedAsItWould(t *testing.T) {
 			if _, err := url.ParseQuery(r.bodies[0]); !json.Valid([]byte(r.bodies[0])) && (err != nil || !strings.Contains(r.bodies[0], "=")) {
 				t.Errorf("the sample is neither JSON nor a form: %s", r.bodies[0])
 			}
-			out, _, err = caddy(t, append(args, "--bad")...)
+			out, _, err = webhooks(t, append(args, "--bad")...)
 			if err != nil || !strings.HasPrefix(out, "401 rejected ") || len(r.refusals) != 1 {
 				t.Fatalf("with --bad: %q, %v", out, err)
 			}
@@ -158,10 +158,10 @@ func TestATokenInTheQueryIsSentAndSpoiled(t *testing.T) {
 		Secrets: []verify.Secret{verify.NewSecret("s3cret")}, Params: map[string][]string{"query": {"token"}},
 	})
 	args := []string{"send", "token", r.URL + "/?a=1", "--secret", "s3cret", "--option", "query=token"}
-	if out, _, err := caddy(t, args...); err != nil || r.got[0].URL.Query().Get("token") != "s3cret" || r.got[0].URL.Query().Get("a") != "1" {
+	if out, _, err := webhooks(t, args...); err != nil || r.got[0].URL.Query().Get("token") != "s3cret" || r.got[0].URL.Query().Get("a") != "1" {
 		t.Errorf("%q, %v, refused: %v", out, err, r.refusals)
 	}
-	if out, _, err := caddy(t, append(args, "--bad")...); err != nil || !strings.HasPrefix(out, "401 ") {
+	if out, _, err := webhooks(t, append(args, "--bad")...); err != nil || !strings.HasPrefix(out, "401 ") {
 		t.Errorf("with --bad: %q, %v", out, err)
 	}
 }
@@ -176,7 +176,7 @@ func TestAProviderWithItsOwnKeyGetsAThrowAwayPair(t *testing.T) {
 			t.Parallel()
 			r := receive(t, provider, verify.Options{})
 			args := append([]string{"send", provider, r.URL}, args...)
-			out, notes, err := caddy(t, args...)
+			out, notes, err := webhooks(t, args...)
 			if err != nil || !strings.HasPrefix(out, "200 ") {
 				t.Fatalf("%q, %v", out, err)
 			}
@@ -192,10 +192,10 @@ func TestAProviderWithItsOwnKeyGetsAThrowAwayPair(t *testing.T) {
 			if !slices.Contains(args, "--key") {
 				args = append(args, "--key", key[2])
 			}
-			if out, again, err := caddy(t, args...); err != nil || again != notes || !strings.HasPrefix(out, "200 ") {
+			if out, again, err := webhooks(t, args...); err != nil || again != notes || !strings.HasPrefix(out, "200 ") {
 				t.Errorf("with the same pair: %q, %q, %v, refused: %v", out, again, err, r.refusals)
 			}
-			if out, _, err := caddy(t, append(args, "--bad")...); err != nil || !strings.HasPrefix(out, "401 ") {
+			if out, _, err := webhooks(t, append(args, "--bad")...); err != nil || !strings.HasPrefix(out, "401 ") {
 				t.Errorf("with --bad: %q, %v", out, err)
 			}
 		})
@@ -210,7 +210,7 @@ func github(t *testing.T) *receiver {
 func TestRepeatSendsDuplicatesAndCountDifferentEvents(t *testing.T) {
 	t.Parallel()
 	r := github(t)
-	out, _, err := caddy(t, "send", "github", "--url", r.URL, "--secret", "s3cret", "--repeat", "2", "--count", "3")
+	out, _, err := webhooks(t, "send", "github", "--url", r.URL, "--secret", "s3cret", "--repeat", "2", "--count", "3")
 	if err != nil || strings.Count(out, "200 accepted") != 6 {
 		t.Fatalf("%s, %v", out, err)
 	}
@@ -233,7 +233,7 @@ func TestABurstIsSentAtOnceAndEveryEventOfItCounts(t *testing.T) {
 		w.Header().Set("Webhook-Status", "accepted")
 	}))
 	defer s.Close()
-	out, _, err := caddy(t, "send", "github", s.URL, "--secret", "s3cret", "--count", "8", "--parallel", "8")
+	out, _, err := webhooks(t, "send", "github", s.URL, "--secret", "s3cret", "--count", "8", "--parallel", "8")
 	if err != nil || strings.Count(out, "200 accepted") != 8 {
 		t.Errorf("%s, %v", out, err)
 	}
@@ -254,7 +254,7 @@ func TestIDAndTypeAreWhereTheProviderHasThem(t *testing.T) {
 		},
 	} {
 		r := receive(t, provider, verify.Options{Secrets: []verify.Secret{verify.NewSecret("s3cret")}})
-		_, _, err := caddy(t, "send", provider, r.URL, "--secret", "s3cret", "--id", "ev\"1", "--type", "star")
+		_, _, err := webhooks(t, "send", provider, r.URL, "--secret", "s3cret", "--id", "ev\"1", "--type", "star")
 		if err != nil || !json.Valid([]byte(r.bodies[0])) || !where(r.got[0], r.bodies[0]) {
 			t.Errorf("%s: %v, %v, %s", provider, err, r.got[0].Header, r.bodies[0])
 		}
@@ -274,7 +274,7 @@ func TestAPayloadOfYourOwnIsSentByteForByte(t *testing.T) {
 		if args[1] == "" {
 			want = ""
 		}
-		_, _, err := caddyReading(t, own, append([]string{"send", "github", r.URL, "--secret", "s3cret"}, args...)...)
+		_, _, err := webhooksReading(t, own, append([]string{"send", "github", r.URL, "--secret", "s3cret"}, args...)...)
 		if err != nil || r.bodies[0] != want {
 			t.Errorf("%v: %q, %v", args, r.bodies, err)
 		}
@@ -286,7 +286,7 @@ func TestAnOldTimestampIsRefusedAsTooOld(t *testing.T) {
 	for _, provider := range []string{"stripe", "slack", "paddle", "linear", "standard-webhooks"} {
 		secret := "whsec_c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0"
 		r := receive(t, provider, verify.Options{Secrets: []verify.Secret{verify.NewSecret(secret)}})
-		out, _, err := caddy(t, "send", provider, r.URL, "--secret", secret, "--age", "10m")
+		out, _, err := webhooks(t, "send", provider, r.URL, "--secret", secret, "--age", "10m")
 		if err == nil || !strings.HasPrefix(out, "401 ") || !errors.Is(r.refusals[0], verify.ErrExpired) {
 			t.Errorf("%s: %q, %v, refused: %v", provider, out, err, r.refusals)
 		}
@@ -296,7 +296,7 @@ func TestAnOldTimestampIsRefusedAsTooOld(t *testing.T) {
 func TestAnOpenDoorFailsTheTestWithABadSignature(t *testing.T) {
 	t.Parallel()
 	r := receive(t, "none", verify.Options{})
-	out, _, err := caddy(t, "send", "github", r.URL, "--secret", "s3cret", "--bad")
+	out, _, err := webhooks(t, "send", "github", r.URL, "--secret", "s3cret", "--bad")
 	if err == nil || !strings.Contains(err.Error(), "in spite of a wrong signature") {
 		t.Errorf("%q, %v", out, err)
 	}
@@ -305,7 +305,7 @@ func TestAnOpenDoorFailsTheTestWithABadSignature(t *testing.T) {
 func TestSendSpeaksJSONToo(t *testing.T) {
 	t.Parallel()
 	r := github(t)
-	out, _, err := caddy(t, "send", "github", r.URL, "--secret", "s3cret", "--json")
+	out, _, err := webhooks(t, "send", "github", r.URL, "--secret", "s3cret", "--json")
 	var v struct {
 		Status        int
 		WebhookStatus string `json:"webhook_status"`
@@ -342,7 +342,7 @@ func TestSendSaysWhatIsWrongWithItsArguments(t *testing.T) {
 		"": "arg",
 	} {
 		list := append([]string{"send"}, strings.Fields(strings.ReplaceAll(args, "URL", r.URL))...)
-		if out, _, err := caddy(t, list...); err == nil || !strings.Contains(err.Error(), want) {
+		if out, _, err := webhooks(t, list...); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %q, %v, want %s", args, out, err, want)
 		}
 	}
@@ -355,7 +355,7 @@ func TestNobodyListening(t *testing.T) {
 	t.Parallel()
 	r := github(t)
 	r.Close()
-	if _, _, err := caddy(t, "send", "github", r.URL, "--secret", "s3cret"); err == nil || !strings.Contains(err.Error(), "refused") {
+	if _, _, err := webhooks(t, "send", "github", r.URL, "--secret", "s3cret"); err == nil || !strings.Contains(err.Error(), "refused") {
 		t.Errorf("%v", err)
 	}
 }
@@ -364,7 +364,7 @@ func TestTheSecretIsNotPrinted(t *testing.T) {
 	t.Parallel()
 	r := github(t)
 	for _, args := range [][]string{{}, {"--bad"}, {"--option", "colour=x"}, {"--json"}} {
-		out, errs, err := caddy(t, append([]string{"send", "github", r.URL, "--secret", "s3cret"}, args...)...)
+		out, errs, err := webhooks(t, append([]string{"send", "github", r.URL, "--secret", "s3cret"}, args...)...)
 		if text := out + errs; strings.Contains(text, "s3cret") || err != nil && strings.Contains(err.Error(), "s3cret") {
 			t.Errorf("%v: %s, %v", args, text, err)
 		}
@@ -400,7 +400,7 @@ func TestEveryCommandHasHelpWithExamples(t *testing.T) {
 		if c.Short == "" || !strings.Contains(c.Example, "caddy webhooks "+c.Name()) {
 			t.Errorf("%s has no example", c.Name())
 		}
-		out, _, err := caddy(t, c.Name(), "--help")
+		out, _, err := webhooks(t, c.Name(), "--help")
 		if err != nil || !strings.Contains(out, c.Example) {
 			t.Errorf("%s --help: %s, %v", c.Name(), out, err)
 		}

@@ -94,6 +94,29 @@ func cut(s string, most int) string {
 	return string([]rune(s)[:most-1]) + "…"
 }
 
+// wrapped breaks a text between words into lines that fit, each after indent.
+func wrapped(text, indent string) string {
+	var b strings.Builder
+	used := width // as if the line before were full
+	for _, word := range strings.Fields(text) {
+		n := utf8.RuneCountInString(word)
+		switch {
+		case used+1+n > width && b.Len() > 0:
+			b.WriteString("\n")
+			fallthrough
+		case b.Len() == 0:
+			b.WriteString(indent)
+			used = len(indent)
+		default:
+			b.WriteByte(' ')
+			used++
+		}
+		b.WriteString(word)
+		used += n
+	}
+	return b.String()
+}
+
 // count writes a number in at most seven characters.
 func count(n int64) string {
 	for _, unit := range []struct {

@@ -277,3 +277,55 @@ func TestNumbersAndTimesAreShort(t *testing.T) {
 		}
 	}
 }
+
+func TestTheOtherTablesFitATerminalToo(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("n", 64)
+	c, out, _ := serving(t, `{"counts":[{"source":"`+long+`","reason":"secret_rotated_long","count":123456789012},{"source":"b","reason":"full","unavailable":true,"count":1}],
+		"refusals":[{"at":"2026-01-02T11:00:00Z","source":"`+long+`","method":"PROPFINDXX","path":"/`+long+long+`","remote":"[2001:db8:85a3:1234:5678:8a2e:370:7334]:54321","status":401,"more":12345678,
+		"why":"signature does not match: it is the secret of the source \u001b[2J`+long+`, which is configured; are two secrets or two addresses mixed up?"},
+		{"at":"2026-01-02T11:59:00Z","source":"b","method":"POST","path":"/b","remote":"127.0.0.1:5","status":503,"why":""}]}`)
+	if err := c.refused(url.Values{}); err != nil {
+		t.Fatal(err)
+	}
+	narrow(t, out.String())
+	golden(t, "refused", out.String())
+
+	c, out, _ = serving(t, `{"jobs":[{"job":"5n3kq2t7xw4vbc6z","action":"discard","state":"cancelled","began":"2026-01-02T11:00:00Z","changed":123456789012,"matched":923456789012,
+		"filters":{"source":"`+long+`","type":"\u001b[2J"}}]}`)
+	if err := c.jobs(); err != nil {
+		t.Fatal(err)
+	}
+	narrow(t, out.String())
+	golden(t, "jobs", out.String())
+
+	var lines strings.Builder
+	for _, states := range [][]deliveryView{
+		{{State: "pending"}, {State: "pending"}}, {{State: "filtered"}}, {{State: "filtered"}, {State: "pending"}, {State: "delivered"}}, nil,
+	} {
+		for _, name := range []string{"b", long} {
+			lines.WriteString(tailLine(eventView{
+				Event: "01a208c1-2273-78b6-b2b3-3f9bb56ab108", Source: name, Type: name, Received: noon, Deliveries: states,
+			}) + "\n")
+		}
+	}
+	narrow(t, lines.String())
+	golden(t, "tail", strings.ReplaceAll(lines.String(), noon.Local().Format(time.TimeOnly), "12:00:00"))
+}
+
+func TestTextIsWrappedBetweenWords(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("x", 90)
+	for text, want := range map[string]string{
+		"":                  "",
+		"a b":               "  a b",
+		long + " b":         "  " + long + "\n  b",
+		"a " + long:         "  a\n  " + long,
+		long[:77] + " b":    "  " + long[:77] + "\n  b",
+		long[:76] + " b  c": "  " + long[:76] + " b\n  c",
+	} {
+		if got := wrapped(text, "  "); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 )
@@ -98,8 +99,19 @@ func (c *client) tailed(_ context.Context, data []byte) error {
 	if err := json.Unmarshal(data, &e); err != nil {
 		return fmt.Errorf("reading an event: %w", err)
 	}
-	return c.printf("%s  %s  %s  %s  %s\n", e.Received.Local().Format(time.TimeOnly), e.Event, cut(printable(e.Source), 16),
-		cut(printable(e.Type), 30), printable(states(e)))
+	return c.printf("%s\n", tailLine(e))
+}
+
+// tailLine is an event in one line of a terminal. Nearly all are pending when they
+// come, so the state is told of the others only.
+func tailLine(e eventView) string {
+	line := fmt.Sprintf("%s %s %s", e.Received.Local().Format(time.TimeOnly), e.Event, cut(printable(e.Source), 12))
+	state := ""
+	if s := states(e); s != "" && s != "pending" {
+		state = " " + cut(printable(s), 12)
+	}
+	room := width - utf8.RuneCountInString(line+state) - 1
+	return strings.TrimRight(line+" "+cut(printable(e.Type), room), " ") + state
 }
 
 func listenCommand() *cobra.Command {
@@ -188,7 +200,7 @@ func (l *listener) forward(ctx context.Context, data []byte) error {
 	if err := json.Unmarshal(data, &e); err != nil {
 		return fmt.Errorf("reading an event: %w", err)
 	}
-	line := fmt.Sprintf("%s  %s  %s", time.Now().Format(time.TimeOnly), e.Event, cut(printable(e.Type), 30))
+	line := fmt.Sprintf("%s  %s  %s", time.Now().Format(time.TimeOnly), e.Event, cut(printable(e.Type), 18))
 	if e.Gone {
 		return l.c.printf("%s  its body was removed by retention\n", line)
 	}

@@ -102,7 +102,7 @@ func asHAR(t *testing.T, q *verify.Request, data map[string]any) string {
 // verified runs the command on a capture, which has to verify.
 func verified(t *testing.T, capture string, args ...string) string {
 	t.Helper()
-	out, _, err := caddyReading(t, capture, append([]string{"verify"}, args...)...)
+	out, _, err := webhooksReading(t, capture, append([]string{"verify"}, args...)...)
 	if err != nil {
 		t.Fatalf("%v: %v\n%s\n%s", args, err, out, capture)
 	}
@@ -231,7 +231,7 @@ func TestARefusedRequestIsExplainedAndNothingSecretIsPrinted(t *testing.T) {
 		"missing": {[]string{"github", "--secret", "gh"}, asHTTP(stripe, "\r\n"), "missing", "no header X-Hub-Signature-256; it has Stripe-Signature"},
 		"method":  {[]string{"github", "--secret", "gh"}, "curl https://hooks.example.com", "method", "GET"},
 	} {
-		out, _, err := caddyReading(t, c.capture, append([]string{"verify"}, c.args...)...)
+		out, _, err := webhooksReading(t, c.capture, append([]string{"verify"}, c.args...)...)
 		if !errors.Is(err, errRefused) || !strings.Contains(err.Error(), c.reason) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -239,7 +239,7 @@ func TestARefusedRequestIsExplainedAndNothingSecretIsPrinted(t *testing.T) {
 		if noted := strings.Contains(out, "it may have been the capture"); noted != (c.reason == "body_changed") {
 			t.Errorf("%s: noted %v:\n%s", name, noted, out)
 		}
-		out, _, err = caddyReading(t, c.capture, append([]string{"verify", "--json"}, c.args...)...)
+		out, _, err = webhooksReading(t, c.capture, append([]string{"verify", "--json"}, c.args...)...)
 		var v result
 		if json.Unmarshal([]byte(out), &v) != nil || err == nil || v.Verified || v.Reason != c.reason || !strings.Contains(v.Explanation, c.words) {
 			t.Errorf("%s: %v, %s", name, err, out)
@@ -271,7 +271,7 @@ func TestTheFlagsOfVerify(t *testing.T) {
 	has(t, verified(t, generic, "hmac", "--secret", "new", "--option", "header=X-Signature", "--option", "prefix=sha256="), "configure `id`")
 	har := asHAR(t, stripe, map[string]any{"text": string(stripe.Body)})
 	verified(t, har, "stripe", "--entry", "2")
-	out, _, err := caddyReading(t, har, "verify", "--json", "stripe")
+	out, _, err := webhooksReading(t, har, "verify", "--json", "stripe")
 	var v result
 	if err != nil || json.Unmarshal([]byte(out), &v) != nil || !v.Verified || v.ID != "evt_1" || v.Secret != 1 || *v.Age < 30 || *v.Age > 31 {
 		t.Errorf("%v: %s", err, out)
@@ -293,7 +293,7 @@ func TestAMaskedHeaderHasToBePutIn(t *testing.T) {
 	proof := github.Header.Get("X-Hub-Signature-256")
 	github.Header.Set("X-Hub-Signature-256", masked)
 	github.Header.Set("Cookie", masked)
-	_, _, err := caddyReading(t, stored(t, github), "verify", "github", "--secret", "s3cret")
+	_, _, err := webhooksReading(t, stored(t, github), "verify", "github", "--secret", "s3cret")
 	if err == nil || !strings.Contains(err.Error(), "masks X-Hub-Signature-256, which proves the sender: put it in with --header") {
 		t.Errorf("%v", err)
 	}
@@ -340,7 +340,7 @@ func TestWhatCannotBeCheckedIsSaid(t *testing.T) {
 		"no such file":                         {"curl x -d @/nowhere/at/all", []string{"stripe", "--secret", "x"}},
 		"headers from a file":                  {"curl x -H @y", []string{"stripe", "--secret", "x"}},
 	} {
-		if out, _, err := caddyReading(t, c.capture, append([]string{"verify"}, c.args...)...); err == nil || !strings.Contains(err.Error(), want) {
+		if out, _, err := webhooksReading(t, c.capture, append([]string{"verify"}, c.args...)...); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: %v\n%s\nwant an error with %q", c.args, err, out, want)
 		}
 	}
@@ -359,7 +359,7 @@ func TestPseudoHeadersAndAByteOrderMarkAreNoPartOfTheRequest(t *testing.T) {
 func TestAnotherProvidersEventIsNoted(t *testing.T) {
 	t.Parallel()
 	github := sent(t, "github", "s3cret", "https://hooks.example.com/github", "{}")
-	out, _, err := caddyReading(t, stored(t, github), "verify", "jira", "--secret", "s3cret")
+	out, _, err := webhooksReading(t, stored(t, github), "verify", "jira", "--secret", "s3cret")
 	if !errors.Is(err, errRefused) {
 		t.Errorf("%v", err)
 	}
@@ -517,7 +517,7 @@ func FuzzShellWords(f *testing.F) {
 
 func TestTheHelpOfVerifyHasExamples(t *testing.T) {
 	t.Parallel()
-	out, _, err := caddy(t, "verify", "--help")
+	out, _, err := webhooks(t, "verify", "--help")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -162,7 +162,7 @@ func TestWhatOthersSignedVerifiesFromEveryKindOfCapture(t *testing.T) {
 func (v vector) check(t *testing.T, provider string) {
 	t.Helper()
 	for shape, capture := range v.captures(t) {
-		out, _, err := caddyReading(t, capture, v.arguments(provider)...)
+		out, _, err := webhooksReading(t, capture, v.arguments(provider)...)
 		var got result
 		if err != nil || json.Unmarshal([]byte(out), &got) != nil || !got.Verified {
 			t.Errorf("%s, %s: %v\n%s\n%s", provider, shape, err, out, capture)

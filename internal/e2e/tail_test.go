@@ -70,7 +70,7 @@ func TestWhoFollowsMissesNothingWhileTheGatewayIsKilled(t *testing.T) {
 	has := func(n int) {
 		t.Helper()
 		testkit.Eventually(t, "both have them", func() bool {
-			return strings.Count(tail.said(), "  shop  ") == n && len(local.Got()) == n
+			return strings.Count(tail.said(), " shop ") == n && len(local.Got()) == n
 		})
 	}
 	has(2)

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -41,8 +42,20 @@ var build = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("building the binary: %w\n%s", err, out)
 	}
-	return binary, nil
+	return binary, watched(cmd.Dir)
 })
+
+// watched looks at every directory of the sources. `go test` keeps a result for as
+// long as what the test has looked at stays as it was; that somebody else compiles
+// these files, it cannot know.
+func watched(dir string) error {
+	return filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.IsDir() && (entry.Name() == ".git" || entry.Name() == "node_modules") {
+			return fs.SkipDir
+		}
+		return err
+	})
+}
 
 // root is where the module lies.
 func root() string {
