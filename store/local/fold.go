@@ -20,8 +20,7 @@ func (s *Store) fold(st journal.Stamp, payload []byte) error {
 	r.kind = kind
 	apply, known := folds[kind]
 	if !known {
-		return fmt.Errorf("record of kind %d at segment %d offset %d: written by a newer version: %w",
-			kind, st.Pos.Segment, st.Pos.Offset, errWire)
+		return fmt.Errorf("%w: record of kind %d at segment %d offset %d", journal.ErrFormat, kind, st.Pos.Segment, st.Pos.Offset)
 	}
 	if err := apply(s, st, r); err != nil {
 		return fmt.Errorf("record of kind %d at segment %d offset %d: %w", kind, st.Pos.Segment, st.Pos.Offset, err)

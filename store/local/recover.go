@@ -24,7 +24,7 @@ func (s *Store) recover() error {
 	s.recovering = true
 	cp := s.loadCheckpoint()
 	report, err := s.recoverFrom(cp)
-	if err != nil && cp.Mark != (journal.Mark{}) && !errors.Is(err, errRefused) {
+	if err != nil && cp.Mark != (journal.Mark{}) && !errors.Is(err, errRefused) && !errors.Is(err, journal.ErrFormat) {
 		s.o.Logger.Warn("index does not fit the journal and is rebuilt from it", "reason", err)
 		cp = checkpoint{}
 		report, err = s.recoverFrom(cp)

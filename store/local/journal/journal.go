@@ -53,7 +53,7 @@ var (
 	// ErrDamaged is returned when bytes are not what was written.
 	ErrDamaged = errors.New("journal damaged")
 	// ErrFormat is returned by Open for what a later release has written.
-	ErrFormat = errors.New("unknown journal format")
+	ErrFormat = errors.New("the journal was written by a later release; use that one, or restore a backup")
 	// ErrActive is returned by Remove and Scan for the segment being written.
 	ErrActive = errors.New("segment is being written")
 )
