@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -26,12 +27,14 @@ const (
 	lookDays    = 30
 	// looks is how often each page is asked for.
 	looks = 200
+	// leastPage is more than an empty answer has, in bytes.
+	leastPage = 100
 )
 
 // past is the k-th of n events of the last month: 98 of 100 delivered, one dead, and
 // the last pending at a destination that nobody has configured.
 func past(k, n uint64, now time.Time) store.Import {
-	received := now.Add(-time.Duration(n-k) * lookDays * 24 * time.Hour / time.Duration(n))
+	received := now.Add(-time.Duration(n-k) * (lookDays * 24 * time.Hour / time.Duration(n))) // the product of all would not fit
 	e := &event.Event{
 		Source: fmt.Sprint("source", k%lookSources), Provider: "github", ProviderID: fmt.Sprint("id-", k), Type: fmt.Sprint("type", k%lookTypes),
 		Received: received, Method: http.MethodPost, URI: "/hook", OriginalURI: "/hook", Host: "example.com",
@@ -147,6 +150,9 @@ func pages(c *child, n uint64, at time.Time) error {
 		took, size, err := visits(kind.target, kind.times)
 		if err != nil {
 			return fmt.Errorf("%s: %w", kind.name, err)
+		}
+		if size < leastPage && !strings.Contains(kind.name, "none") {
+			return fmt.Errorf("%s: every page is empty", kind.name)
 		}
 		say("%-52s %9s %9s %9s %10d", kind.name, short(took[len(took)/2]), short(took[len(took)*99/100]), short(took[len(took)-1]), size)
 	}
