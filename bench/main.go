@@ -34,7 +34,7 @@ func main() {
 	quick := flag.Bool("quick", false, "a few seconds in all; the figures mean little")
 	dir := flag.String("dir", "", "directory for stored events; default: a temporary one")
 	profile := flag.String("profile", "", "write a CPU profile of the gateway under 64 connections to this file")
-	only := flag.String("only", "", "run one stage: accepts, deliveries, memory, claims, look, order, pressure, refusals or schemes; default: all")
+	only := flag.String("only", "", "run one stage: accepts, deliveries, memory, claims, look, order, pressure, refusals, schemes or space; default: all")
 	conns := flag.Int("conns", 0, "measure accepts at this number of connections only")
 	flag.Parse()
 	p := plan{span: 5 * time.Second, conns: []int{1, 64, 256}, waiting: 100_000, claims: 1_000_000, dir: *dir, profile: *profile}
@@ -59,7 +59,7 @@ func exit(err error) {
 var stages = []struct {
 	name string
 	run  func(plan) error
-}{{"accepts", accepts}, {"deliveries", deliveries}, {"memory", memory}, {"claims", manyClaims}, {"look", look}, {"order", ordered}, {"pressure", pressure}, {"refusals", refusals}, {"schemes", schemes}}
+}{{"accepts", accepts}, {"deliveries", deliveries}, {"memory", memory}, {"claims", manyClaims}, {"look", look}, {"order", ordered}, {"pressure", pressure}, {"refusals", refusals}, {"schemes", schemes}, {"space", space}}
 
 func run(p plan, only string) error {
 	if p.dir == "" {
