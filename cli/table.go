@@ -98,7 +98,7 @@ func cut(s string, most int) string {
 func wrapped(text, indent string) string {
 	var b strings.Builder
 	used := width // as if the line before were full
-	for _, word := range strings.Fields(text) {
+	for word := range strings.FieldsSeq(text) {
 		n := utf8.RuneCountInString(word)
 		switch {
 		case used+1+n > width && b.Len() > 0:
