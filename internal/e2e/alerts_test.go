@@ -1,18 +1,22 @@
 package e2e
 
 import (
+	"encoding/json"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/caddy-webhooks/caddy-webhooks/internal/testkit"
 )
 
 // alerting is a gateway whose binary has a handler of Caddy's events, in a
-// directory with the example's script.
+// directory with the example's scripts.
 func alerting(t *testing.T, env ...string) *testkit.Gateway {
 	t.Helper()
 	g := testkit.New(t, env...)
@@ -20,12 +24,14 @@ func alerting(t *testing.T, env ...string) *testkit.Gateway {
 	if out, err := exec.Command("go", "build", "-o", g.Program, "./testdata/alerting").CombinedOutput(); err != nil {
 		t.Fatalf("building: %v\n%s", err, out)
 	}
-	script, err := os.ReadFile(filepath.Join("..", "..", "examples", "alerts", "alert.sh"))
-	if err == nil {
-		err = os.WriteFile(filepath.Join(g.Dir, "alert.sh"), script, 0o700)
-	}
-	if err != nil {
-		t.Fatal(err)
+	for _, name := range []string{"alert.sh", "webhook.sh"} {
+		script, err := os.ReadFile(filepath.Join("..", "..", "examples", "alerts", name))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(g.Dir, name), script, 0o700)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 	return g
 }
@@ -65,4 +71,89 @@ func TestExampleAlertsTellsOfWhatGoesWrongAndRightAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	told("dead github/default: ")
+}
+
+// chat takes {"text": "…"}, as chats do, and refuses all else.
+type chat struct {
+	*httptest.Server
+	mu   sync.Mutex
+	said []string
+}
+
+func newChat(t *testing.T) *chat {
+	t.Helper()
+	c := new(chat)
+	c.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var message struct{ Text string }
+		decoder := json.NewDecoder(r.Body)
+		decoder.DisallowUnknownFields()
+		if err := decoder.Decode(&message); err != nil || message.Text == "" || r.Header.Get("Content-Type") != "application/json" {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.said = append(c.said, message.Text)
+	}))
+	t.Cleanup(c.Close)
+	return c
+}
+
+func (c *chat) has(text string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.ContainsFunc(c.said, func(one string) bool { return strings.Contains(one, text) })
+}
+
+func TestAlertsArePostedToAChatByTheExamplesScript(t *testing.T) {
+	t.Parallel()
+	for _, tool := range []string{"curl", "jq"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skip(tool + " is not installed")
+		}
+	}
+	app, where := testkit.NewApp(t), newChat(t)
+	config := example(t, "alerts", "localhost:3000", app.Addr(), "./alert.sh", "./webhook.sh")
+	g := alerting(t, "GITHUB_SECRET="+testkit.Secret, "ALERT_URL="+where.URL)
+	g.Start(config)
+	app.Answer(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusGone) })
+	if status, _, err := testkit.Post("http://"+g.Addr+"/github", "another secret", "forged", []byte(`{}`)); err != nil || status != http.StatusUnauthorized {
+		t.Fatalf("forged: %d %v", status, err)
+	}
+	if status, _, err := testkit.Post("http://"+g.Addr+"/github", testkit.Secret, "gone", []byte(`{}`)); err != nil || status != http.StatusOK {
+		t.Fatalf("%d %v", status, err)
+	}
+	testkit.Eventually(t, "the chat is told", func() bool {
+		return where.has("webhooks: refused github: 1 times: ") && where.has("webhooks: dead github/default: ") && where.has("410")
+	})
+}
+
+// What an application says of itself stands in alerts: it must stay text.
+func TestTheScriptsTakeWhatTheyAreToldForText(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("jq"); err != nil {
+		t.Skip("jq is not installed")
+	}
+	where, dir := newChat(t), t.TempDir()
+	const evil = "\"}$(touch ran)`touch ran`; touch ran\n'%s\\"
+	for _, name := range []string{"alert.sh", "webhook.sh"} {
+		script, err := filepath.Abs(filepath.Join("..", "..", "examples", "alerts", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.CommandContext(t.Context(), script, "down", "--shop/orders", evil)
+		cmd.Dir, cmd.Env = dir, append(os.Environ(), "ALERT_URL="+where.URL)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%s: %v: %s", name, err, out)
+		}
+	}
+	if want := "webhooks: down --shop/orders: " + evil; !where.has(want) {
+		t.Errorf("the chat got %q, want %q", where.said, want)
+	}
+	if text, err := os.ReadFile(filepath.Join(dir, "alerts.log")); err != nil || string(text) != "down --shop/orders: "+evil+"\n" {
+		t.Errorf("alert.sh wrote %q, %v", text, err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "ran")); err == nil {
+		t.Error("a script has run what it was told")
+	}
 }
