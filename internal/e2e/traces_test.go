@@ -1,8 +1,10 @@
 package e2e
 
 import (
+	"context"
 	"encoding/hex"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -11,44 +13,77 @@ import (
 
 	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/caddy-webhooks/caddy-webhooks/internal/testkit"
 )
 
-// receiver takes spans as a collector does, by OTLP over HTTP.
+// receiver takes spans as a collector does, by OTLP.
 type receiver struct {
-	*httptest.Server
+	collector.UnimplementedTraceServiceServer
+
+	// env is what a gateway needs to know of it.
+	env []string
 
 	mu    sync.Mutex
 	spans []*tracepb.Span
 }
 
+// Export takes spans in.
+func (r *receiver) Export(_ context.Context, v *collector.ExportTraceServiceRequest) (*collector.ExportTraceServiceResponse, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, resource := range v.GetResourceSpans() {
+		for _, scope := range resource.GetScopeSpans() {
+			r.spans = append(r.spans, scope.GetSpans()...)
+		}
+	}
+	return &collector.ExportTraceServiceResponse{}, nil
+}
+
+func (r *receiver) at(url, protocol string) {
+	r.env = []string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + url, "OTEL_EXPORTER_OTLP_PROTOCOL=" + protocol, "OTEL_BSP_SCHEDULE_DELAY=50"}
+}
+
+// newReceiver takes spans over HTTP.
 func newReceiver(t *testing.T) *receiver {
 	t.Helper()
 	r := &receiver{}
-	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		body, err := io.ReadAll(req.Body)
 		var v collector.ExportTraceServiceRequest
 		if err != nil || req.URL.Path != "/v1/traces" || proto.Unmarshal(body, &v) != nil {
 			w.WriteHeader(http.StatusBadRequest)
 			return
 		}
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		for _, resource := range v.GetResourceSpans() {
-			for _, scope := range resource.GetScopeSpans() {
-				r.spans = append(r.spans, scope.GetSpans()...)
-			}
-		}
+		_, _ = r.Export(req.Context(), &v) // never fails
 	}))
-	t.Cleanup(r.Close)
+	t.Cleanup(server.Close)
+	r.at(server.URL, "http/protobuf")
 	return r
 }
 
-// env is what a gateway needs to know of it.
-func (r *receiver) env() []string {
-	return []string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + r.URL, "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf", "OTEL_BSP_SCHEDULE_DELAY=50"}
+// newGRPCReceiver takes spans over gRPC.
+func newGRPCReceiver(t *testing.T) *receiver {
+	t.Helper()
+	r := &receiver{}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := grpc.NewServer()
+	collector.RegisterTraceServiceServer(server, r)
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(l) }()
+	t.Cleanup(func() {
+		server.Stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	r.at("http://"+l.Addr().String(), "grpc")
+	return r
 }
 
 // named gives the spans of a name, in the order in which they came.
@@ -100,9 +135,18 @@ func linked(from, to *tracepb.Span) bool {
 
 func TestARequestAndItsAttemptsAreLinkedOverARestart(t *testing.T) {
 	t.Parallel()
-	r := newReceiver(t)
+	for protocol, receive := range map[string]func(*testing.T) *receiver{"HTTP": newReceiver, "gRPC": newGRPCReceiver} {
+		t.Run(protocol, func(t *testing.T) {
+			t.Parallel()
+			linkedOverARestart(t, receive(t))
+		})
+	}
+}
+
+func linkedOverARestart(t *testing.T, r *receiver) {
+	t.Helper()
 	app, gone := testkit.NewApp(t), testkit.FreeAddr(t)
-	g := testkit.New(t, r.env()...).Start(one("shop", "default", gone, ""))
+	g := testkit.New(t, r.env...).Start(one("shop", "default", gone, ""))
 	req, err := testkit.Signed("http://"+g.Addr+"/hook", testkit.Secret, "first", []byte(`{}`))
 	if err != nil {
 		t.Fatal(err)
@@ -200,12 +244,24 @@ func TestACollectorThatHangsHoldsNothingUp(t *testing.T) {
 	post(t, g, "e", 50)
 	testkit.Eventually(t, "all are delivered", func() bool { return len(app.Got()) == 50 })
 	g.Stop() // in time, or the test ends here
-	g = testkit.New(t, "OTEL_EXPORTER_OTLP_ENDPOINT=http://"+testkit.FreeAddr(t), "OTEL_BSP_SCHEDULE_DELAY=10", "OTEL_EXPORTER_OTLP_TIMEOUT=100").
-		Start(one("shop", "default", app.Addr(), ""))
-	post(t, g, "f", 5)
-	testkit.Eventually(t, "it is said that nobody takes the spans", func() bool { return strings.Contains(g.Log(), "spans could not be handed over") })
-	if n := strings.Count(g.Log(), "spans could not be handed over"); n != 1 {
-		t.Errorf("it is said %d times", n)
+}
+
+func TestACollectorThatIsNotThereIsToldOfOnce(t *testing.T) {
+	t.Parallel()
+	for _, protocol := range []string{"http/protobuf", "grpc"} {
+		t.Run(protocol, func(t *testing.T) {
+			t.Parallel()
+			app := testkit.NewApp(t)
+			g := testkit.New(t, "OTEL_EXPORTER_OTLP_ENDPOINT=http://"+testkit.FreeAddr(t), "OTEL_EXPORTER_OTLP_PROTOCOL="+protocol,
+				"OTEL_BSP_SCHEDULE_DELAY=10", "OTEL_EXPORTER_OTLP_TIMEOUT=100").Start(one("shop", "default", app.Addr(), ""))
+			post(t, g, "f", 5)
+			testkit.Eventually(t, "it is said that nobody takes the spans", func() bool { return strings.Contains(g.Log(), "spans could not be handed over") })
+			post(t, g, "g", 5)
+			testkit.Eventually(t, "all are delivered", func() bool { return len(app.Got()) == 10 })
+			if n := strings.Count(g.Log(), "spans could not be handed over"); n != 1 {
+				t.Errorf("it is said %d times", n)
+			}
+		})
 	}
 }
 
@@ -213,7 +269,7 @@ func TestTheSpanOfARequestHasTheStatusThatTheProviderGot(t *testing.T) {
 	t.Parallel()
 	r, app := newReceiver(t), testkit.NewApp(t)
 	config := strings.Replace(one("shop", "default", app.Addr(), ""), "\t\tto ", "\t\trespond 202\n\t\tto ", 1)
-	g := testkit.New(t, r.env()...).Start(config)
+	g := testkit.New(t, r.env...).Start(config)
 	status, _, err := testkit.Post("http://"+g.Addr+"/hook", testkit.Secret, "first", []byte(`{}`))
 	if err != nil || status != http.StatusAccepted {
 		t.Fatal(status, err)
