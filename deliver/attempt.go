@@ -160,15 +160,15 @@ func (l *lane) learn(p Policy, j job, out event.Outcome, now time.Time) store.Se
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	seq := j.lease.Event.Seq
-	wasOpen := l.breaker.open
-	if fails(out) && !p.gone(out) {
+	wasOpen, failed := l.breaker.open, fails(out) && !p.gone(out)
+	if failed {
 		l.failed(j, out, now)
 	} else {
 		l.answered(j, out, now)
 	}
 	l.hold(out, now)
 	var s store.Settlement
-	if fails(out) && !p.gone(out) && (wasOpen || l.unwell || out.NoUpstream) {
+	if failed && (wasOpen || l.unwell || out.NoUpstream) {
 		l.breaker.excuse(seq)
 		s = excused(j.lease, out, now)
 	} else {

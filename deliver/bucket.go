@@ -52,7 +52,12 @@ func (b *bucket) wait(now time.Time) time.Duration {
 	return time.Duration((1-b.tokens)/b.rate*float64(time.Second)) + 1
 }
 
-func (b *bucket) take() { b.tokens-- }
+// take takes a token; without a rate there are none to count.
+func (b *bucket) take() {
+	if b.rate > 0 {
+		b.tokens--
+	}
+}
 
 // give takes back that a token was taken.
 func (b *bucket) give() { b.tokens = min(b.tokens+1, b.burst()) }

@@ -183,28 +183,23 @@ func (d *Dispatcher) Offer(lease store.Lease) {
 	}
 }
 
-// Hurry asks to send a new event of that size, which is about to be stored, at
-// once: whether nothing holds it, and a slot is free. After true, call OfferNow or
-// CancelNow.
-func (d *Dispatcher) Hurry(name event.Destination, _ int) bool {
+// Hurry asks to send a new event, which is about to be stored, at once: whether
+// nothing holds it, and a slot is free. After true, call OfferNow or CancelNow.
+func (d *Dispatcher) Hurry(name event.Destination) bool {
 	l := d.lane(name)
 	return l != nil && l.hurry()
 }
 
-// OfferNow sends the new event at once. done is called once, when the attempt has
-// been settled, with up to keep bytes of the answer; its outcome is
-// [event.Aborted] if there was no attempt.
+// OfferNow sends the new event for which Hurry took the slot. done is called once,
+// when the attempt has been settled, with up to keep bytes of the answer; its
+// outcome is [event.Aborted] if there was no attempt.
 func (d *Dispatcher) OfferNow(lease store.Lease, keep int, done func(event.Outcome)) {
-	if l := d.lane(lease.Destination); l != nil {
-		l.offerNow(lease, keep, done)
-	}
+	d.lane(lease.Destination).offerNow(lease, keep, done) // a lane that was there stays
 }
 
 // CancelNow gives the slot back that Hurry took.
-func (d *Dispatcher) CancelNow(name event.Destination, _ int) {
-	if l := d.lane(name); l != nil {
-		l.cancelNow()
-	}
+func (d *Dispatcher) CancelNow(name event.Destination) {
+	d.lane(name).cancelNow()
 }
 
 // Cancel gives reserved room back.

@@ -144,18 +144,19 @@ func (l *lane) spawn(now time.Time) {
 
 // start makes one attempt in a goroutine of its own, and others after it.
 func (l *lane) start(j job) {
+	l.takeSlot()
 	l.begins(&j)
 	l.d.wg.Go(func() { l.work(j) })
 }
 
-// begins takes the slot and the token for an attempt.
-func (l *lane) begins(j *job) {
+// takeSlot takes the slot and the token for an attempt.
+func (l *lane) takeSlot() {
 	l.running++
 	l.bucket.take()
-	l.noteStart(j)
 }
 
-func (l *lane) noteStart(j *job) {
+// begins notes that an attempt starts in a slot that was taken.
+func (l *lane) begins(j *job) {
 	l.starts++
 	j.order, j.running, j.epoch = l.starts, l.running, l.pace.epoch
 	if l.breaker.open {
@@ -181,6 +182,7 @@ func (l *lane) done(was job) (job, bool) {
 		return job{}, false
 	}
 	next := job{lease: lease}
+	l.takeSlot()
 	l.begins(&next)
 	return next, true
 }
@@ -201,8 +203,7 @@ func (l *lane) hurry() bool {
 	if l.closed(now) || l.running >= l.slots(now) || l.bucket.wait(now) > 0 {
 		return false
 	}
-	l.running++
-	l.bucket.take()
+	l.takeSlot()
 	return true
 }
 
@@ -220,20 +221,21 @@ func (l *lane) offerNow(lease store.Lease, keep int, done func(event.Outcome)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	j := job{lease: lease, keep: keep, done: done}
-	l.noteStart(&j)
+	l.begins(&j)
 	l.d.wg.Go(func() { l.work(j) })
 }
 
 // went logs and tells that the destination went down or came up.
 func (l *lane) went(to, why string) {
-	from, level := Down, l.d.o.Logger.Info
-	words := "destination is up again; its events are sent, slowly at first"
-	if to == Down {
-		from, level = Up, l.d.o.Logger.Warn
-		words = "destination is down; its events are kept and lose no time, one is tried now and then"
-	}
-	level(words, "source", l.name.Source, "destination", l.name.Name, "why", why,
+	from := Down
+	log := l.d.o.Logger.With("source", l.name.Source, "destination", l.name.Name, "why", why,
 		"failures", max(l.health.failures, l.breaker.row), "since", l.downSince())
+	if to == Down {
+		from = Up
+		log.Warn("destination is down; its events are kept and lose no time, one is tried now and then")
+	} else {
+		log.Info("destination is up again; its events are sent, slowly at first")
+	}
 	if l.d.o.Observe.State != nil {
 		l.d.o.Observe.State(l.name, from, to, why)
 	}

@@ -393,7 +393,7 @@ func TestWhileHealthChecksFindNothingNothingIsSent(t *testing.T) {
 		w.accept("one")
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if n := len(w.backend.calls()); n != 0 || !w.d.Stats()[0].Down || w.d.Hurry(shop, 1) {
+		if n := len(w.backend.calls()); n != 0 || !w.d.Stats()[0].Down || w.d.Hurry(shop) {
 			t.Errorf("%d attempts while nothing is healthy: %+v", n, w.d.Stats()[0])
 		}
 		healthy.Store(true)
@@ -442,7 +442,7 @@ func TestWhoHurriesIsSentAtOnceOrNotAtAll(t *testing.T) {
 			out.Reply = []byte("reply to " + c.id)
 			return out
 		}
-		if !w.d.Hurry(shop, 2) || w.d.Hurry(shop, 2) {
+		if !w.d.Hurry(shop) || w.d.Hurry(shop) {
 			t.Fatal("want one slot, and no second one")
 		}
 		r, err := w.store.Accept(w.Context(), store.Admission{
@@ -464,10 +464,10 @@ func TestWhoHurriesIsSentAtOnceOrNotAtAll(t *testing.T) {
 		if len(got) != 1 || string((<-got).Reply) != "reply to one" {
 			t.Error("want one reply")
 		}
-		if !w.d.Hurry(shop, 2) {
+		if !w.d.Hurry(shop) {
 			t.Fatal("the slot is not free again")
 		}
-		w.d.CancelNow(shop, 2)
+		w.d.CancelNow(shop)
 		w.accept("two")
 		w.until(2*time.Second, "the other delivered", func() bool { return w.count(event.Delivered) == 2 })
 	})

@@ -92,7 +92,7 @@ func (s *Source) AcceptAndAsk(ctx context.Context, e *event.Event, claim *store.
 	want := slices.Concat(wants, []Want{{}})[0] // without wants everything is wanted
 	reply, first := s.gateway.replies.join(claim)
 	switch {
-	case first && !want.Filtered && l.dispatcher.Hurry(s.names[0], e.Size()):
+	case first && !want.Filtered && l.dispatcher.Hurry(s.names[0]):
 		return s.ask(ctx, l, reply, store.Admission{
 			Event: e, Claim: claim, Share: s.config.Share,
 			Owed: []store.Owed{{Destination: s.names[0].Name, Lease: true, Order: want.Order}},
@@ -119,7 +119,7 @@ func (r *Reply) is(of store.Receipt) bool {
 func (s *Source) ask(ctx context.Context, l *live, reply *Reply, a store.Admission) (store.Receipt, *Reply, error) {
 	receipt, err := l.store.Accept(context.WithoutCancel(ctx), a)
 	if len(receipt.Leases) == 0 { // a repeat, held by the store, or not stored
-		l.dispatcher.CancelNow(s.names[0], a.Event.Size())
+		l.dispatcher.CancelNow(s.names[0])
 		s.gateway.replies.leave(a.Claim)
 		close(reply.settled)
 		return receipt, nil, err //nolint:wrapcheck // the store's sentinels are the answer

@@ -15,8 +15,8 @@ import (
 
 // The states of a destination.
 const (
-	Up       = "up"
-	Down     = "down"
+	Up       = deliver.Up
+	Down     = deliver.Down
 	Paused   = "paused"
 	Orphaned = "orphaned"
 )
