@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -17,6 +16,7 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/logging"
 
 	_ "github.com/caddy-webhooks/caddy-webhooks/caddyfile"
+	"github.com/caddy-webhooks/caddy-webhooks/internal/testkit"
 )
 
 var update = flag.Bool("update", false, "write what the adapter says now into testdata")
@@ -133,7 +133,7 @@ var fence = regexp.MustCompile("(?ms)^```caddyfile\n(.*?)^```$")
 
 func TestEveryCaddyfileInTheDocsAdapts(t *testing.T) {
 	t.Parallel()
-	for _, file := range pages(t) {
+	for _, file := range testkit.Pages(t) {
 		data, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -145,24 +145,4 @@ func TestEveryCaddyfileInTheDocsAdapts(t *testing.T) {
 			}
 		}
 	}
-}
-
-func pages(t *testing.T) []string {
-	t.Helper()
-	var files []string
-	for _, dir := range []string{"docs", "examples"} {
-		err := filepath.WalkDir(filepath.Join("..", dir), func(path string, entry fs.DirEntry, err error) error {
-			if err == nil && !entry.IsDir() && filepath.Ext(path) == ".md" {
-				files = append(files, path)
-			}
-			return err
-		})
-		if err != nil && !os.IsNotExist(err) {
-			t.Fatal(err)
-		}
-	}
-	if _, err := os.Stat("../README.md"); err == nil {
-		files = append(files, "../README.md")
-	}
-	return files
 }

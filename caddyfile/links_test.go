@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/caddy-webhooks/caddy-webhooks/internal/testkit"
 )
 
 var (
@@ -28,7 +30,7 @@ func anchors(text string) (all []string) {
 func TestEveryLinkOfThePagesLeadsSomewhere(t *testing.T) {
 	t.Parallel()
 	n := 0
-	for _, file := range pages(t) {
+	for _, file := range testkit.Pages(t) {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)

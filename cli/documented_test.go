@@ -1,14 +1,14 @@
 package cli
 
 import (
-	"io/fs"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/spf13/cobra"
+
+	"github.com/caddy-webhooks/caddy-webhooks/internal/testkit"
 )
 
 var (
@@ -54,20 +54,8 @@ func takes(args []string) error {
 
 func TestEveryCommandInTheDocsExistsWithItsFlags(t *testing.T) {
 	t.Parallel()
-	files := []string{"../README.md"}
-	for _, dir := range []string{"docs", "examples", "packaging"} {
-		err := filepath.WalkDir(filepath.Join("..", dir), func(path string, entry fs.DirEntry, err error) error {
-			if err == nil && !entry.IsDir() && filepath.Ext(path) == ".md" {
-				files = append(files, path)
-			}
-			return err
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
 	n := 0
-	for _, file := range files {
+	for _, file := range testkit.Pages(t) {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
