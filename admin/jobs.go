@@ -140,7 +140,10 @@ func aims(g Gateway, o *jobs.Order, to string) error {
 	source := o.Filters.Get("source")
 	if source != "" {
 		_, _, err := gateway.Find(g.Sources(), source, o.Filters.Get("destination"))
-		if err != nil && !errors.Is(err, gateway.ErrWhich) {
+		switch {
+		case err == nil, errors.Is(err, gateway.ErrWhich):
+		case errors.Is(err, gateway.ErrNoSource) && o.Action == store.Move && had(g.Store(), source): // nothing waits, but its claims follow
+		default:
 			return failed(err)
 		}
 	}
@@ -155,6 +158,11 @@ func aims(g Gateway, o *jobs.Order, to string) error {
 	c, err := configured(g, source, to)
 	o.To = c.Target
 	return err
+}
+
+// had tells whether a source has had events, configured or not.
+func had(s store.Store, source string) bool {
+	return slices.ContainsFunc(s.Stats().Destinations, func(d store.DestinationStats) bool { return d.Source == source })
 }
 
 // jobList serves GET /webhooks/jobs.

@@ -68,11 +68,14 @@ a destination that was renamed or removed ("orphaned" in "caddy webhooks
 sources"). What is being sent just now, and what the other destination is owed
 already, stays where it is. --to without a source is a destination of --source.
 
-A provider's repeat of a moved event is recognised at the source that accepted
-it. Another source takes it for a new event.
+Where --source is not configured any more, the source of the other destination
+takes over its claims too: what the provider repeats to the new name of what the
+old one has had is a duplicate. Otherwise a repeat is recognised only at the
+source that accepted the event.
 ` + aboutJobs,
 		Example: `  caddy webhooks move --source shop --destination old --to shop/new --dry-run
   caddy webhooks move --source shop --destination old --to new
+  caddy webhooks move --source renamed --to shop/default
   caddy webhooks move --source shop --state dead --since -2h --to shop/fallback`,
 		Args: cobra.NoArgs,
 	}, "moved")

@@ -63,6 +63,9 @@ type Gateway struct {
 	// Caddy does when another app fails to start.
 	generations []*App
 
+	// inheriting holds one change of heirs at a time.
+	inheriting sync.Mutex
+
 	mu     sync.Mutex
 	counts map[string]*Counts
 	meters map[event.Destination]*meter
@@ -77,6 +80,8 @@ type live struct {
 	jobs       *jobs.Runner
 	recorder   *recorder
 	tracer     *tracing.Tracer // nil if nobody wants traces
+	// heirs is never nil, and is not changed but replaced.
+	heirs *atomic.Pointer[heirs]
 }
 
 func newGateway(key string) *Gateway {
@@ -197,22 +202,24 @@ func (g *Gateway) pending() (n int64) {
 func (g *Gateway) open(a *App, was *live) (*live, error) {
 	var s store.Store
 	var r *recorder
+	known := &atomic.Pointer[heirs]{}
 	if was != nil {
-		s, r = was.store, was.recorder
+		s, r, known = was.store, was.recorder, was.heirs
 	} else {
 		var err error
 		if s, err = g.openStore(a); err != nil {
 			return nil, err
 		}
+		known.Store(g.heirs(s))
 		r = newRecorder(a, slog.New(g.relay), time.Now())
 	}
 	return &live{
-		store: s, recorder: r, tracer: g.newTracer(),
+		store: s, recorder: r, tracer: g.newTracer(), heirs: known,
 		dispatcher: deliver.New(deliver.Options{
 			Queue: s, Logger: slog.New(g.relay),
 			Observe: deliver.Observer{Attempt: g.observeAttempt, Lag: g.metrics.observeLag, State: g.stateChanged, Dead: g.died},
 		}),
-		jobs: jobs.New(jobs.Options{Store: s, Logger: slog.New(g.relay), Room: g.jobRoom}),
+		jobs: jobs.New(jobs.Options{Store: s, Logger: slog.New(g.relay), Room: g.jobRoom, Moving: g.inherit}),
 	}, nil
 }
 

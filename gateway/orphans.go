@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/caddy-webhooks/caddy-webhooks/event"
 	"github.com/caddy-webhooks/caddy-webhooks/store"
@@ -13,7 +14,11 @@ import (
 func warnOrphans(stats store.Stats, before, a *App) {
 	for _, d := range stats.Destinations {
 		pending, dead := d.Count[event.Pending], d.Count[event.Dead]
-		if pending+dead == 0 || a.has(d.Destination) {
+		switch {
+		case a.has(d.Destination):
+			continue
+		case pending+dead == 0:
+			tellRenamed(d.Destination, before, a)
 			continue
 		}
 		a.log.Warn("events wait for a destination that is not configured any more; they are kept, and not sent",
@@ -21,6 +26,17 @@ func warnOrphans(stats store.Stats, before, a *App) {
 			"hint", fmt.Sprintf("move them: caddy webhooks move --source %s --destination %s --to %s; or configure the destination again",
 				d.Source, d.Name, heir(d.Destination, before, a)))
 	}
+}
+
+// tellRenamed tells of a source that was just renamed, as it seems, and owes
+// nothing: its claims can follow.
+func tellRenamed(gone event.Destination, before, a *App) {
+	to := heir(gone, before, a)
+	if before == nil || !before.has(gone) || a.source(gone.Source) != nil || strings.Contains(to, "<") {
+		return
+	}
+	a.log.Info("a source is not configured any more, and another has come in its place; what the provider repeats of the old one is new to it",
+		"source", gone.Source, "hint", fmt.Sprintf("if it was renamed, hand its claims over: caddy webhooks move --source %s --to %s", gone.Source, to))
 }
 
 // heir guesses which destination follows on one that is gone: one of its source,

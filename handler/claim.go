@@ -26,7 +26,12 @@ func (h *Handler) claimed(scope []string, m dedup.Message) (dedup.Identity, *sto
 	if h.DedupOff || !named {
 		return id, nil
 	}
-	return id, &store.Claim{Key: id.Key, Digest: dedup.Digest(m.Body), Window: h.window}
+	claim := &store.Claim{Key: id.Key, Digest: dedup.Digest(m.Body), Window: h.window}
+	for _, name := range h.source.Inherited() {
+		before, _ := dedup.Identify(append([]string{name}, scope[1:]...), h.ids, m)
+		claim.Also = append(claim.Also, before.Key)
+	}
+	return id, claim
 }
 
 // claimOf is the claim that an event of this source would have if it came now.

@@ -42,6 +42,9 @@ type Options struct {
 	// Room is how many bytes of bodies may wait in all before jobs that add to them
 	// pause. 0: no bound.
 	Room func() int64
+	// Moving is told of every move before it begins: from which source, empty for
+	// all, and where to. With an error it does not begin. Default: nobody.
+	Moving func(ctx context.Context, from string, to event.Destination) error
 }
 
 // Runner carries jobs out. Its methods are safe for concurrent use.
@@ -76,6 +79,9 @@ func New(o Options) *Runner {
 	}
 	if o.Room == nil {
 		o.Room = func() int64 { return 0 }
+	}
+	if o.Moving == nil {
+		o.Moving = func(context.Context, string, event.Destination) error { return nil }
 	}
 	r := &Runner{o: o, jobs: map[string]*running{}}
 	r.ctx, r.cancel = context.WithCancelCause(context.Background())
@@ -188,6 +194,11 @@ func (r *Runner) Begin(ctx context.Context, o Order) (Job, error) {
 	}
 	if job.Matched, err = r.count(ctx, p, job.Upto); err != nil {
 		return Job{}, err
+	}
+	if o.Action == store.Move {
+		if err := r.o.Moving(ctx, p.filter.Source, o.To); err != nil {
+			return Job{}, fmt.Errorf("moving to %s: %w", o.To, err)
+		}
 	}
 	return r.begin(ctx, job, p)
 }

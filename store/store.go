@@ -109,6 +109,10 @@ type Owed struct {
 type Claim struct {
 	// Key names the provider's ID within its scope.
 	Key [32]byte
+	// Also are the keys that the same ID has with sources whose claims this one has
+	// taken over. A claim that stands under one of them makes the event a repeat;
+	// they are not claimed anew.
+	Also [][32]byte
 	// Digest is a short digest of the body, to notice a duplicate that differs.
 	Digest uint64
 	// Window is how long the claim lives, counted from acceptance; it lives on

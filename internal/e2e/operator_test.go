@@ -142,8 +142,34 @@ func TestARenamedSourcesEventsAreMovedToTheNewOne(t *testing.T) {
 	if out := runs(t, g, "events", "--source", "store", "--all"); strings.Count(out, " shop ") != 3 {
 		t.Errorf("the new source's events:\n%s", out)
 	}
-	// Claims stay with the source that accepted the event.
-	post(t, g, "e", 1)
+	repeated := func(when, want string) {
+		t.Helper()
+		status, h, err := testkit.Post("http://"+g.Addr+"/hook", testkit.Secret, "e0", []byte(`{}`))
+		if err != nil || status != http.StatusOK || h.Get("Webhook-Status") != want {
+			t.Errorf("%s a repeat is %d %q %v, want %s", when, status, h.Get("Webhook-Status"), err, want)
+		}
+	}
+	repeated("after the move", "duplicate")
+	again(g, after)
+	repeated("after a kill", "duplicate")
+
+	// Renamed once more, when nothing waits.
+	last := one("boutique", "default", app.Addr(), "")
+	if err := g.Reload(last); err != nil {
+		t.Fatal(err)
+	}
+	const command = "caddy webhooks move --source store --to boutique/default"
+	testkit.Eventually(t, "the reload says how the claims can follow", func() bool { return strings.Contains(g.Log(), command+`"`) })
+	runs(t, g, strings.Fields(strings.TrimPrefix(command, "caddy webhooks "))...)
+	repeated("renamed twice,", "duplicate")
+	post(t, g, "other", 1)
+
+	// The first name is back: its claims are its own again.
+	both := last + "\n{$ADDR} {\n\twebhooks /old {\n\t\tname shop\n\t\tfrom github {env.HOOK_SECRET}\n\t\tto " + app.Addr() + "\n\t}\n}"
+	if err := g.Reload(strings.Replace(both, "}\n{$ADDR} {\n\twebhooks /old", "\twebhooks /old", 1)); err != nil {
+		t.Fatal(err)
+	}
+	repeated("with the first name configured again", "accepted")
 }
 
 func TestAPauseOutlivesAKillAndWhatWaitedIsDeliveredInOrder(t *testing.T) {

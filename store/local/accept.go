@@ -39,27 +39,28 @@ func (s *Store) accept(ctx context.Context, a store.Admission, owes []owed) (sto
 	if a.Claim == nil {
 		return s.admit(ctx, a, owes, dedup.ClaimKey{}, nil)
 	}
-	key := s.claimKeyOf(a.Claim.Key)
-	first, mine, err := s.stake(ctx, key)
+	keys := s.claimKeysOf(a.Claim)
+	first, mine, err := s.stake(ctx, keys...)
 	switch {
 	case err != nil:
 		return store.Receipt{}, err
 	case first != nil:
 		return s.repeat(ctx, a, owes, *first)
 	}
-	return s.admit(ctx, a, owes, key, mine)
+	return s.admit(ctx, a, owes, keys[0], mine)
 }
 
-// stake gives the claim that stands, or makes it the caller's to write, who must
-// settle it. A claim that is just being written is waited for.
-func (s *Store) stake(ctx context.Context, key dedup.ClaimKey) (first *dedup.Claim, mine *claiming, err error) {
+// stake gives a claim that stands under one of the keys, or makes the first key the
+// caller's to claim, who must settle it. A claim that is just being written is
+// waited for.
+func (s *Store) stake(ctx context.Context, keys ...dedup.ClaimKey) (first *dedup.Claim, mine *claiming, err error) {
 	for {
-		first, turn, err := s.begin(key)
+		first, turn, err := s.begin(keys)
 		switch {
 		case err != nil || first != nil:
 			return first, nil, err
 		case turn.mine:
-			return s.standing(key, turn.claiming)
+			return s.standing(keys, turn.claiming)
 		}
 		if err := turn.wait(ctx); err != nil {
 			return nil, nil, err
@@ -83,44 +84,48 @@ func (t turn) wait(ctx context.Context) error {
 	}
 }
 
-// begin finds the claim among those that are not in the index yet, or the one
-// that is being written, or makes the caller the one who writes it.
-func (s *Store) begin(key dedup.ClaimKey) (*dedup.Claim, turn, error) {
+// begin finds a claim among those that are not in the index yet, or one that is
+// being written, or makes the caller the one who writes the first.
+func (s *Store) begin(keys []dedup.ClaimKey) (*dedup.Claim, turn, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return nil, turn{}, store.ErrClosed
 	}
-	if c := s.ongoing[key]; c != nil {
-		return nil, turn{claiming: c}, nil
-	}
-	if c, ok := s.recent[key]; ok {
-		alive, err := s.alive(c)
-		if err != nil || alive {
-			return &c, turn{}, err
+	for _, key := range keys {
+		if c := s.ongoing[key]; c != nil {
+			return nil, turn{claiming: c}, nil
+		}
+		if c, ok := s.recent[key]; ok {
+			alive, err := s.alive(c)
+			if err != nil || alive {
+				return &c, turn{}, err
+			}
 		}
 	}
 	c := &claiming{done: make(chan struct{})}
-	s.ongoing[key] = c
+	s.ongoing[keys[0]] = c
 	return nil, turn{claiming: c, mine: true}, nil
 }
 
 // standing looks for a claim in the index. mine ends if there is one.
-func (s *Store) standing(key dedup.ClaimKey, mine *claiming) (*dedup.Claim, *claiming, error) {
-	known, found, err := s.claimed(key)
-	if err == nil && found {
-		s.mu.Lock()
-		found, err = s.alive(known)
-		s.mu.Unlock()
-	}
-	switch {
-	case err != nil:
-		err = fmt.Errorf("%w: %w", store.ErrUnavailable, err)
-		s.finish(key, mine, err)
-		return nil, nil, err
-	case found:
-		s.finish(key, mine, nil)
-		return &known, nil, nil
+func (s *Store) standing(keys []dedup.ClaimKey, mine *claiming) (*dedup.Claim, *claiming, error) {
+	for _, key := range keys {
+		known, found, err := s.claimed(key)
+		if err == nil && found {
+			s.mu.Lock()
+			found, err = s.alive(known)
+			s.mu.Unlock()
+		}
+		switch {
+		case err != nil:
+			err = fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+			s.finish(keys[0], mine, err)
+			return nil, nil, err
+		case found:
+			s.finish(keys[0], mine, nil)
+			return &known, nil, nil
+		}
 	}
 	return nil, mine, nil
 }
@@ -170,6 +175,16 @@ func (s *Store) now() time.Time {
 		return now
 	}
 	return s.journalTime
+}
+
+// claimKeysOf gives the key to claim, and behind it those that are looked at too.
+func (s *Store) claimKeysOf(c *store.Claim) []dedup.ClaimKey {
+	keys := make([]dedup.ClaimKey, 0, 1+len(c.Also))
+	keys = append(keys, s.claimKeyOf(c.Key))
+	for _, key := range c.Also {
+		keys = append(keys, s.claimKeyOf(key))
+	}
+	return keys
 }
 
 // claimKeyOf hides the claim's name behind the store's key: both have a fixed

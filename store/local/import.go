@@ -99,8 +99,9 @@ func (s *Store) bring(ctx context.Context, in store.Import) (store.Receipt, erro
 	}
 	b.turns[0] = turn
 	if in.Claim != nil {
-		b.key = s.claimKeyOf(in.Claim.Key)
-		first, turn, err := s.stake(ctx, b.key)
+		keys := s.claimKeysOf(in.Claim)
+		b.key = keys[0]
+		first, turn, err := s.stake(ctx, keys...)
 		if err != nil || first != nil {
 			s.finish(b.alias, b.turns[0], err)
 			return s.taken(in, first), err

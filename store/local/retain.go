@@ -238,7 +238,7 @@ func (c *clearing) record(ctx context.Context, st journal.Stamp, payload []byte)
 	r := &reader{b: payload}
 	kind := r.byte()
 	switch kind {
-	case kindHead, kindPause, kindResume, kindDestination, kindLearn:
+	case kindHead, kindPause, kindResume, kindDestination, kindLearn, kindKeep:
 		return nil // every newer segment begins with all of it
 	case kindAccept:
 		a := r.accept()

@@ -19,15 +19,26 @@ func (s *Store) Accept(ctx context.Context, a store.Admission) (store.Receipt, e
 		return store.Receipt{}, err
 	}
 	now := s.clock()
-	if a.Claim != nil {
-		if c, taken := s.claims[a.Claim.Key]; taken && (c.expires.After(now) || c.of.unsettled()) {
-			return s.repeat(a, c), nil
-		}
+	if c, taken := s.taken(a.Claim, now); taken {
+		return s.repeat(a, c), nil
 	}
 	if err := s.room(a.Event.Source, int64(a.Event.Size()), a.Share); err != nil {
 		return store.Receipt{}, err
 	}
 	return s.add(a, now), nil
+}
+
+// taken gives the claim that stands already.
+func (s *Store) taken(wanted *store.Claim, now time.Time) (c claim, taken bool) {
+	if wanted == nil {
+		return claim{}, false
+	}
+	for _, key := range append([][32]byte{wanted.Key}, wanted.Also...) {
+		if c, known := s.claims[key]; known && (c.expires.After(now) || c.of.unsettled()) {
+			return c, true
+		}
+	}
+	return claim{}, false
 }
 
 // room checks the backlog's limits.

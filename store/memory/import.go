@@ -20,10 +20,8 @@ func (s *Store) Import(ctx context.Context, in store.Import) (store.Receipt, err
 	if r := s.find(in.Record.ID); r != nil {
 		return store.Receipt{Result: store.Known, ID: r.event.ID, Seq: r.event.Seq}, nil
 	}
-	if in.Claim != nil {
-		if c, taken := s.claims[in.Claim.Key]; taken && (c.expires.After(s.clock()) || c.of.unsettled()) {
-			return store.Receipt{Result: store.Duplicate, ID: c.of.event.ID, Seq: c.of.event.Seq, Differs: c.digest != in.Claim.Digest}, nil
-		}
+	if c, taken := s.taken(in.Claim, s.clock()); taken {
+		return store.Receipt{Result: store.Duplicate, ID: c.of.event.ID, Seq: c.of.event.Seq, Differs: c.digest != in.Claim.Digest}, nil
 	}
 	if in.Waits() {
 		if err := s.room(in.Record.Source, int64(in.Record.Size), in.Share); err != nil {

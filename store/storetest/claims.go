@@ -20,6 +20,7 @@ var claimCases = []testcase{
 	{name: "a repeat with another body is noticed and dropped", run: differs},
 	{name: "without a claim every webhook is stored", run: unclaimed},
 	{name: "the claim's key decides, not the provider's ID", run: scoped},
+	{name: "a claim that was taken over makes a repeat, and is not made anew", run: takenOver},
 	{name: "a refused webhook leaves no claim behind", run: refusedLeavesNoClaim, backlog: 200},
 }
 
@@ -172,6 +173,31 @@ func scoped(r *rig) {
 	twin.Claim = claim("a")
 	twin.Event.Source = "elsewhere"
 	r.expect(twin, store.Duplicate, first)
+}
+
+func takenOver(r *rig) {
+	first := r.accept("a")
+	heir := func() store.Admission {
+		a := r.admission("a", "heir")
+		a.Event.Source, a.Claim = "boutique", claim("boutique: a")
+		a.Claim.Digest = uint64(len("a"))
+		a.Claim.Also = [][32]byte{claim("none").Key, claim("a").Key}
+		return a
+	}
+	r.expect(heir(), store.Duplicate, first)
+	r.through(first, "default", event.Dead)
+	r.expect(heir(), store.Revived, first)
+	r.through(first, "default", event.Delivered)
+	r.expect(heir(), store.Duplicate, first)
+	r.clock.advance(window + time.Minute)
+	second := r.offer(heir())
+	if second.Result != store.Accepted {
+		r.Fatalf("with the window over: %+v, want a new event", second)
+	}
+	r.expect(heir(), store.Duplicate, second.ID)
+	if own := r.accept("a"); own == second.ID { // the key of the old source was not claimed
+		r.Errorf("an event of the old source has the ID of the new one's: %v", own)
+	}
 }
 
 func refusedLeavesNoClaim(r *rig) {
