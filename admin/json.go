@@ -15,7 +15,9 @@ type sourceJSON struct {
 	Destinations []destinationJSON `json:"destinations"`
 	Accepted     uint64            `json:"accepted"`
 	Duplicates   uint64            `json:"duplicates"`
-	Rejected     uint64            `json:"rejected"`
+	// DuplicateDiffers counts those of the duplicates that had another body.
+	DuplicateDiffers uint64 `json:"duplicate_differs"`
+	Rejected         uint64 `json:"rejected"`
 }
 
 type destinationJSON struct {
@@ -27,6 +29,7 @@ type destinationJSON struct {
 	Discarded     int64      `json:"discarded"`
 	Filtered      int64      `json:"filtered"`
 	InFlight      int64      `json:"in_flight"`
+	Retrying      int64      `json:"retrying"` // of the pending ones: those that have failed before
 	OldestPending *time.Time `json:"oldest_pending"`
 	Rate          float64    `json:"rate"`
 	Failures      int        `json:"failures"`
@@ -40,7 +43,7 @@ type destinationJSON struct {
 
 func toSource(s gateway.SourceStatus) sourceJSON {
 	v := sourceJSON{
-		Name: s.Name, Provider: s.Provider, Accepted: s.Accepted, Duplicates: s.Duplicates, Rejected: s.Rejected,
+		Name: s.Name, Provider: s.Provider, Accepted: s.Accepted, Duplicates: s.Duplicates, DuplicateDiffers: s.Differs, Rejected: s.Rejected,
 		Destinations: []destinationJSON{},
 	}
 	for _, d := range s.Destinations {
@@ -53,7 +56,7 @@ func toDestination(d gateway.DestinationStatus) destinationJSON {
 	return destinationJSON{
 		Name: d.Name, State: d.State, Pending: d.Count[event.Pending], Delivered: d.Count[event.Delivered],
 		Dead: d.Count[event.Dead], Discarded: d.Count[event.Discarded], Filtered: d.Count[event.Filtered],
-		InFlight: d.InFlight, OldestPending: at(d.OldestPending), Rate: d.Rate, Failures: d.Failures,
+		InFlight: d.InFlight, Retrying: d.Retrying, OldestPending: at(d.OldestPending), Rate: d.Rate, Failures: d.Failures,
 		DownSince: at(d.DownSince), Why: maskText(d.Why, nil), NextProbe: at(d.NextProbe),
 		FailingSince: at(d.FailingSince), LastError: maskText(d.LastError, nil), CutAnswers: d.Truncated,
 	}
@@ -89,6 +92,8 @@ type deliveryJSON struct {
 	Replay      bool       `json:"replay,omitempty"`
 	Discarding  bool       `json:"discarding,omitempty"`
 	DeliveredAt *time.Time `json:"delivered_at,omitempty"`
+	// SettledAt is when it came to its end: delivered, dead, discarded or filtered.
+	SettledAt *time.Time `json:"settled_at,omitempty"`
 }
 
 type attemptJSON struct {
@@ -115,9 +120,13 @@ func toEvent(r store.Row) eventJSON {
 		Received: r.Received.UTC(), Size: r.Size, Gone: r.Gone, Deliveries: []deliveryJSON{},
 	}
 	for _, d := range r.Deliveries {
+		settled := d.SettledAt
+		if d.State == event.Pending { // then it is when it was last attempted
+			settled = time.Time{}
+		}
 		v.Deliveries = append(v.Deliveries, deliveryJSON{
 			Destination: d.Destination, Source: d.Source, State: d.State.String(), Attempts: d.Attempts, Next: at(d.Next),
-			InFlight: d.InFlight, Replay: d.Replay, Discarding: d.Discarding, DeliveredAt: at(d.DeliveredAt),
+			InFlight: d.InFlight, Replay: d.Replay, Discarding: d.Discarding, DeliveredAt: at(d.DeliveredAt), SettledAt: at(settled),
 		})
 	}
 	return v
@@ -135,7 +144,7 @@ func toRecord(r store.Record, open bool) recordJSON {
 		d := &v.Deliveries[i]
 		attempts := []attemptJSON{}
 		for _, a := range r.Attempts {
-			if a.Destination == d.Destination {
+			if a.Of(&r.Deliveries[i]) {
 				attempts = append(attempts, toAttempt(a, proof, open))
 			}
 		}

@@ -122,13 +122,9 @@ func Append(b []byte, r store.Record, cursor string) ([]byte, error) {
 	if e := r.Event; e != nil {
 		v.request(e)
 	}
-	written := map[string]bool{}
 	for _, d := range r.Deliveries {
 		one := toDelivery(d)
-		if !written[d.Destination] { // attempts know no more than the name
-			written[d.Destination] = true
-			one.Attempts = toAttempts(r.Attempts, d.Destination)
-		}
+		one.Attempts = toAttempts(r.Attempts, d)
 		v.Deliveries = append(v.Deliveries, one)
 	}
 	buffer := bytes.NewBuffer(b)
@@ -159,9 +155,9 @@ func toDelivery(d event.Delivery) delivery {
 	return v
 }
 
-func toAttempts(all []event.Attempt, destination string) (list []attempt) {
+func toAttempts(all []event.Attempt, d event.Delivery) (list []attempt) {
 	for _, a := range all {
-		if a.Destination == destination {
+		if a.Of(&d) {
 			list = append(list, attempt{
 				At: a.At.UTC(), Number: a.Number, Status: a.Status, Error: text(a.Error), Duration: a.Duration,
 				Headers: headers(a.Header), Answer: text(a.Answer),
@@ -244,7 +240,7 @@ func (v *line) record() store.Record {
 		r.Deliveries = append(r.Deliveries, d.delivery(v.Received))
 		for _, a := range d.Attempts {
 			r.Attempts = append(r.Attempts, event.Attempt{
-				Destination: d.Destination, Number: a.Number, At: a.At, Duration: a.Duration, Status: a.Status, Error: string(a.Error),
+				Destination: d.Destination, Source: d.Source, Number: a.Number, At: a.At, Duration: a.Duration, Status: a.Status, Error: string(a.Error),
 				Header: header(a.Headers), Answer: []byte(a.Answer),
 			})
 		}

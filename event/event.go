@@ -158,6 +158,9 @@ type Delivery struct {
 type Attempt struct {
 	// Destination is the name of the `to`.
 	Destination string
+	// Source is that of the destination where it is not the event's own; known of
+	// attempts that are read from a store.
+	Source string `json:",omitempty"`
 	// Number counts from 1, as the backend sees it in Webhook-Attempt.
 	Number int
 	// At is when the attempt began.
@@ -173,6 +176,9 @@ type Attempt struct {
 	// Answer holds the first [AnswerLimit] bytes of the answer's body.
 	Answer []byte
 }
+
+// Of tells whether the attempt was one of that delivery.
+func (a *Attempt) Of(d *Delivery) bool { return a.Destination == d.Destination && a.Source == d.Source }
 
 // AnswerLimit is how much of a backend's answer is kept with an attempt, in bytes.
 const AnswerLimit = 4 << 10

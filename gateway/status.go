@@ -28,7 +28,9 @@ type SourceStatus struct {
 	Name, Provider string
 	// Accepted, Duplicates and Rejected count since the process started.
 	Accepted, Duplicates, Rejected uint64
-	Destinations                   []DestinationStatus
+	// Differs counts those of the duplicates that had another body than the first.
+	Differs      uint64
+	Destinations []DestinationStatus
 }
 
 // DestinationStatus tells how a destination is doing.
@@ -38,12 +40,14 @@ type DestinationStatus struct {
 	// row failed, of at least three events, and none has succeeded since, or that
 	// the health checks of its proxies find every upstream unhealthy. DownSince,
 	// Why and NextProbe tell more; they are zero for other states.
-	State         string
-	DownSince     time.Time
-	Why           string
-	NextProbe     time.Time
-	Count         map[event.State]int64
-	InFlight      int64
+	State     string
+	DownSince time.Time
+	Why       string
+	NextProbe time.Time
+	Count     map[event.State]int64
+	InFlight  int64
+	// Retrying is how many of the pending ones have failed before.
+	Retrying      int64
 	OldestPending time.Time
 	// Rate is the deliveries per second, over the last ten seconds.
 	Rate float64
@@ -122,13 +126,13 @@ func (g *Gateway) sourceStatus(name string) *SourceStatus {
 	c := g.countsOf(name)
 	return &SourceStatus{
 		Name: name, Accepted: c.Accepted.Load() + c.Filtered.Load(),
-		Duplicates: c.Duplicates.Load() + c.Revived.Load(), Rejected: c.refused(),
+		Duplicates: c.Duplicates.Load() + c.Revived.Load(), Rejected: c.refused(), Differs: c.Differs.Load(),
 	}
 }
 
 func (g *Gateway) destinationStatus(d store.DestinationStats, lane deliver.Stats, app *App) DestinationStatus {
 	s := DestinationStatus{
-		Name: d.Name, State: Up, Count: d.Count, InFlight: d.InFlight, OldestPending: d.OldestPending,
+		Name: d.Name, State: Up, Count: d.Count, InFlight: d.InFlight, Retrying: d.Retrying, OldestPending: d.OldestPending,
 		Rate: g.meterOf(d.Destination).rate(time.Now()), Failures: lane.Failures, FailingSince: lane.FailingSince,
 		LastError: lane.LastError, Truncated: lane.Truncated, Limit: lane.Limit,
 	}

@@ -340,7 +340,8 @@ type Importer interface {
 	// deliveries' states and its attempts. It is durable before Import returns.
 	// What is pending is delivered; its order of acceptance is the order of import.
 	// An event whose ID is known is left as it is, so that an import can be
-	// repeated, and one whose claim another event has is not stored.
+	// repeated, but for past attempts that an import which broke off has left out;
+	// and one whose claim another event has is not stored.
 	//
 	// Errors: those of [Accepter].
 	Import(ctx context.Context, i Import) (Receipt, error)
@@ -360,6 +361,23 @@ type Import struct {
 // Waits tells whether the event counts for the backlog.
 func (i Import) Waits() bool {
 	return slices.ContainsFunc(i.Record.Deliveries, func(d event.Delivery) bool { return d.State.Unsettled() })
+}
+
+// Missing gives the attempts of the i-th delivery that a store lacks of an event
+// which it has imported before: now is the delivery as it stands there, have how
+// many of its attempts are known. What was attempted since then ends it.
+func (i Import) Missing(nth int, now event.Delivery, have int) []event.Attempt {
+	was := i.Record.Deliveries[nth]
+	if now.Attempts != was.Attempts {
+		return nil
+	}
+	var all []event.Attempt
+	for _, a := range i.Record.Attempts {
+		if a.Of(&was) {
+			all = append(all, a)
+		}
+	}
+	return all[min(have, len(all)):]
 }
 
 // Reader shows what is stored. It may lag behind a write by a moment.
@@ -473,8 +491,9 @@ type DestinationStats struct {
 	event.Destination
 	// Count holds the number of deliveries in each state.
 	Count map[event.State]int64
-	// InFlight is how many of the pending ones are leased.
-	InFlight int64
+	// InFlight is how many of the pending ones are leased, and Retrying how many of
+	// them have failed before.
+	InFlight, Retrying int64
 	// OldestPending is when the oldest pending event was received; zero if none.
 	OldestPending time.Time
 	Paused        bool

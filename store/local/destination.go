@@ -164,7 +164,7 @@ func (s *Store) Stats() store.Stats {
 	for _, d := range s.dests {
 		ds := store.DestinationStats{
 			Destination: d.Destination, Count: map[event.State]int64{}, InFlight: d.inFlight,
-			Paused: d.paused, OldestPending: s.oldestPending(d),
+			Retrying: d.counts[slotRetrying], Paused: d.paused, OldestPending: s.oldestPending(d),
 		}
 		for _, st := range event.States() {
 			ds.Count[st] = d.counts[st]

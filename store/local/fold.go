@@ -359,6 +359,9 @@ func (s *Store) account(seq uint64, r *row, sign int64) {
 		if d.State == event.Pending {
 			dest.waits(blockOf(seq), sign)
 		}
+		if d.retrying() {
+			dest.counts[slotRetrying] += sign
+		}
 	}
 	if r.unsettled() {
 		s.backlog[r.source] += sign * int64(r.size)

@@ -76,14 +76,45 @@ func (s *Store) Import(ctx context.Context, in store.Import) (store.Receipt, err
 	return receipt, nil
 }
 
+// importTurn waits until no other import of that event is under way. The caller
+// ends its own by done.
+func (s *Store) importTurn(ctx context.Context, id event.ID) (done func(), err error) {
+	for {
+		s.mu.Lock()
+		other := s.importing[id]
+		if other == nil {
+			mine := make(chan struct{})
+			s.importing[id] = mine
+			s.mu.Unlock()
+			return func() {
+				s.mu.Lock()
+				delete(s.importing, id)
+				s.mu.Unlock()
+				close(mine)
+			}, nil
+		}
+		s.mu.Unlock()
+		select {
+		case <-other:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("waiting for another import of it: %w", context.Cause(ctx))
+		}
+	}
+}
+
 // bring stores the event unless its ID or its claim is known. The ID's turn comes
 // first, always, so that nobody waits in a circle.
 func (s *Store) bring(ctx context.Context, in store.Import) (store.Receipt, error) {
+	done, err := s.importTurn(ctx, in.Record.ID)
+	if err != nil {
+		return store.Receipt{}, err
+	}
+	defer done()
 	known := store.Receipt{Result: store.Known, ID: in.Record.ID}
 	seq, err := s.locate(in.Record.ID)
 	if err == nil {
 		known.Seq = seq
-		return known, nil
+		return known, s.complete(ctx, in, seq)
 	}
 	if !errors.Is(err, store.ErrUnknown) {
 		return store.Receipt{}, err
@@ -243,15 +274,53 @@ func (b *bringing) stored(st journal.Stamp) (store.Receipt, error) {
 	return store.Receipt{Result: store.Accepted, ID: b.row.id, Seq: b.seq}, nil
 }
 
+// complete stores the attempts that an import which broke off has left out.
+func (s *Store) complete(ctx context.Context, in store.Import, seq uint64) error {
+	if in.Record.ID.Seq(s.salt) == seq { // it was accepted here, and has all of its own
+		return nil
+	}
+	var lacking []pastAttempt
+	s.mu.Lock()
+	r, _, err := s.pages.row(seq)
+	for i := range in.Record.Deliveries {
+		if err != nil || r == nil || i >= len(r.deliveries) { // deliveries are only ever added
+			break
+		}
+		d := &r.deliveries[i]
+		for _, a := range in.Missing(i, d.Delivery, len(d.attempts)) {
+			lacking = append(lacking, pastAttempt{d.dest, a})
+		}
+	}
+	s.mu.Unlock()
+	if err != nil {
+		return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+	}
+	return s.appendHistories(ctx, seq, lacking)
+}
+
+// pastAttempt is an attempt that was made elsewhere.
+type pastAttempt struct {
+	dest uint64
+	event.Attempt
+}
+
 // history stores the attempts.
 func (b *bringing) history(ctx context.Context) error {
-	var all []*copying
+	var all []pastAttempt
 	for _, a := range b.in.Record.Attempts {
-		i := slices.IndexFunc(b.in.Record.Deliveries, func(d event.Delivery) bool { return d.Destination == a.Destination })
-		if i < 0 {
-			continue
+		i := slices.IndexFunc(b.in.Record.Deliveries, func(d event.Delivery) bool { return a.Of(&d) })
+		if i >= 0 {
+			all = append(all, pastAttempt{b.row.deliveries[i].dest, a})
 		}
-		one, err := b.s.appendHistory(ctx, b.seq, b.row.deliveries[i].dest, a)
+	}
+	return b.s.appendHistories(ctx, b.seq, all)
+}
+
+// appendHistories writes attempts, and waits until they are durable.
+func (s *Store) appendHistories(ctx context.Context, seq uint64, attempts []pastAttempt) error {
+	var all []*copying
+	for _, a := range attempts {
+		one, err := s.appendHistory(ctx, seq, a.dest, a.Attempt)
 		if err != nil {
 			return unavailable(err)
 		}

@@ -35,9 +35,9 @@ const (
 	checkpointEvery = 10 * time.Second
 )
 
-// indexForm counts the changes of what the index's values look like. In the second
-// form a page's summary has a zone.
-const indexForm = 2
+// indexForm counts the changes of what the index's values look like. Since the
+// second form a page's summary has a zone; since the third it counts what is retried.
+const indexForm = 3
 
 // index is the open Badger.
 type index struct {

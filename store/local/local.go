@@ -82,6 +82,8 @@ type Store struct {
 	clock   guard
 	// indexing and keeping are the pulses of the store's own goroutines.
 	indexing, keeping pulse.Pulse
+	// retaining is held by whoever removes segments.
+	retaining sync.Mutex
 
 	// ctx ends with Close; wg counts the store's own goroutines.
 	ctx    context.Context
@@ -127,6 +129,8 @@ type Store struct {
 	held map[uint64]int
 	// frozen has the events that are just being copied forward.
 	frozen map[uint64]chan struct{}
+	// importing has the events of which an import is under way, until it has ended.
+	importing map[event.ID]chan struct{}
 
 	dests  map[uint64]*destination
 	byName map[event.Destination]*destination

@@ -233,8 +233,12 @@ func newSummary() summary {
 	return summary{counts: map[uint64]*[len(stateSlots)]int64{}, backlog: map[string]int64{}, zone: newZone()}
 }
 
-// stateSlots has one element for each state, and one for none.
-var stateSlots [event.Filtered + 1]struct{}
+// slotRetrying counts the pending deliveries that have failed before, beside what
+// is counted for each state.
+const slotRetrying = event.Filtered + 1
+
+// stateSlots has one element for each state, one for none, and slotRetrying.
+var stateSlots [slotRetrying + 1]struct{}
 
 func summarize(p *page) summary {
 	s := newSummary()
@@ -255,6 +259,9 @@ func (s *summary) add(r *row) {
 			s.counts[d.dest] = c
 		}
 		c[d.State]++
+		if d.retrying() {
+			c[slotRetrying]++
+		}
 	}
 	if r.unsettled() {
 		s.backlog[r.source] += int64(r.size)

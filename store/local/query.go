@@ -36,9 +36,11 @@ func (s *Store) Get(_ context.Context, id event.ID) (store.Record, error) {
 	}
 	record := store.Record{Row: s.public(seq, r)}
 	pos := r.pos
-	var places []journal.Position
+	var places []attemptPlace
 	for i := range r.deliveries {
-		places = append(places, r.deliveries[i].attempts...)
+		for _, at := range r.deliveries[i].attempts {
+			places = append(places, attemptPlace{at, record.Deliveries[i].Source})
+		}
 	}
 	s.mu.Unlock()
 
@@ -54,12 +56,19 @@ func (s *Store) Get(_ context.Context, id event.ID) (store.Record, error) {
 	return record, nil
 }
 
+// attemptPlace is where an attempt lies, and its destination's source as
+// [event.Attempt] has it.
+type attemptPlace struct {
+	journal.Position
+	source string
+}
+
 // attempts reads attempts from the journal; those whose segment is gone are
 // left out.
-func (s *Store) attempts(places []journal.Position) ([]event.Attempt, error) {
+func (s *Store) attempts(places []attemptPlace) ([]event.Attempt, error) {
 	var attempts []event.Attempt
-	for _, pos := range places {
-		payload, err := s.journal.Read(pos)
+	for _, place := range places {
+		payload, err := s.journal.Read(place.Position)
 		if errors.Is(err, journal.ErrGone) {
 			continue
 		}
@@ -70,6 +79,7 @@ func (s *Store) attempts(places []journal.Position) ([]event.Attempt, error) {
 		if err != nil {
 			return nil, fmt.Errorf("reading an attempt: %w", err)
 		}
+		a.Source = place.source
 		attempts = append(attempts, a)
 	}
 	slices.SortStableFunc(attempts, func(a, b event.Attempt) int { return a.At.Compare(b.At) })

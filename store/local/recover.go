@@ -104,6 +104,7 @@ func (s *Store) reset() error {
 	s.ongoing = map[dedup.ClaimKey]*claiming{}
 	s.leases, s.held = map[leaseKey]*lease{}, map[uint64]int{}
 	s.frozen = map[uint64]chan struct{}{}
+	s.importing = map[event.ID]chan struct{}{}
 	s.dests, s.byName = map[uint64]*destination{}, map[event.Destination]*destination{}
 	s.backlog, s.backlogTotal = map[string]int64{}, 0
 	s.admitted = map[string]int64{}

@@ -114,6 +114,8 @@ func (s *Store) sizes() map[string]int64 {
 // space, settled events go earlier, oldest first. What is still needed of a
 // segment is copied forward first.
 func (s *Store) retain(ctx context.Context) error {
+	s.retaining.Lock()
+	defer s.retaining.Unlock()
 	for _, seg := range s.journal.Segments() {
 		pressure := s.oversize() || s.space.err() != nil
 		if !seg.Sealed || (!pressure && seg.Last.Add(s.limits.Load().Retention).After(s.o.Now())) {

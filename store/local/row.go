@@ -51,6 +51,9 @@ func (d *delivery) addAttempt(pos journal.Position) {
 	}
 }
 
+// retrying tells whether the delivery waits after an attempt that failed.
+func (d *delivery) retrying() bool { return d.State == event.Pending && d.Attempts > 0 }
+
 func (r *row) delivery(dest uint64) *delivery {
 	for i := range r.deliveries {
 		if r.deliveries[i].dest == dest {

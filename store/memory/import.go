@@ -3,6 +3,7 @@ package memory
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/caddy-webhooks/caddy-webhooks/event"
 	"github.com/caddy-webhooks/caddy-webhooks/store"
@@ -18,6 +19,7 @@ func (s *Store) Import(ctx context.Context, in store.Import) (store.Receipt, err
 		return store.Receipt{}, err
 	}
 	if r := s.find(in.Record.ID); r != nil {
+		s.complete(r, in)
 		return store.Receipt{Result: store.Known, ID: r.event.ID, Seq: r.event.Seq}, nil
 	}
 	if c, taken := s.taken(in.Claim, s.clock()); taken {
@@ -31,10 +33,31 @@ func (s *Store) Import(ctx context.Context, in store.Import) (store.Receipt, err
 	return s.bring(in), nil
 }
 
+// complete adds the attempts that an import which broke off has left out.
+func (s *Store) complete(r *record, in store.Import) {
+	if s.brought[in.Record.ID] == nil {
+		return
+	}
+	shown := r.row().Deliveries
+	for i := range in.Record.Deliveries {
+		if i >= len(shown) {
+			return
+		}
+		have := 0
+		for _, a := range r.attempts {
+			if a.Of(&shown[i]) {
+				have++
+			}
+		}
+		r.attempts = append(r.attempts, in.Missing(i, shown[i], have)...)
+	}
+	slices.SortStableFunc(r.attempts, func(a, b event.Attempt) int { return a.At.Compare(b.At) })
+}
+
 // bring stores the event.
 func (s *Store) bring(in store.Import) store.Receipt {
 	e := in.Record.Event
-	r := &record{event: e, attempts: in.Record.Attempts}
+	r := &record{event: e, attempts: slices.Clone(in.Record.Attempts)}
 	if e == nil { // its body is gone
 		r.gone, r.size = true, in.Record.Size
 		e = &event.Event{

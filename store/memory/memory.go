@@ -230,6 +230,9 @@ func (s *Store) change(r *record, f func()) {
 func (s *Store) account(r *record, sign int64) {
 	for _, d := range r.deliveries {
 		d.to.count[d.State] += sign
+		if d.State == event.Pending && d.Attempts > 0 {
+			d.to.retrying += sign
+		}
 	}
 	if r.unsettled() {
 		s.backlog[r.event.Source] += sign * int64(r.event.Size())
@@ -251,7 +254,7 @@ func (s *Store) Stats() store.Stats {
 	oldest := s.oldest()
 	for _, d := range s.dests {
 		v.Destinations = append(v.Destinations, store.DestinationStats{
-			Destination: d.name, Count: maps.Clone(d.count), InFlight: int64(len(d.leased)), Paused: d.paused,
+			Destination: d.name, Count: maps.Clone(d.count), InFlight: int64(len(d.leased)), Retrying: d.retrying, Paused: d.paused,
 			OldestPending: oldest[d],
 		})
 	}

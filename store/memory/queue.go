@@ -19,6 +19,8 @@ type destination struct {
 	queue  queue
 	leased map[*delivery]struct{}
 	count  map[event.State]int64
+	// retrying counts the pending ones that have failed before.
+	retrying int64
 	// turns has the pending deliveries that go one at a time for each key.
 	turns store.Turns
 	// placed finds the deliveries in these lines by their places.
@@ -252,6 +254,9 @@ func (s *Store) Settle(l store.Lease, v store.Settlement) error {
 	s.change(d.of, func() {
 		if store.Settle(&d.Delivery, v) {
 			d.tried, d.SettledAt = true, s.now()
+			if d.to.name.Source != d.of.event.Source {
+				v.Attempt.Source = d.to.name.Source
+			}
 			d.of.attempts = append(d.of.attempts, v.Attempt)
 		}
 	})

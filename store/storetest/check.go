@@ -31,6 +31,7 @@ func (r *rig) check() {
 type share struct {
 	count    map[event.State]int64
 	inFlight int64
+	retrying int64
 	oldest   time.Time
 }
 
@@ -50,6 +51,9 @@ func shares(rows []store.Row) (by map[event.Destination]*share, backlog int64) {
 			}
 			if d.InFlight {
 				by[name].inFlight++
+			}
+			if d.State == event.Pending && d.Attempts > 0 {
+				by[name].retrying++
 			}
 		}
 		if unsettled {
@@ -85,6 +89,9 @@ func (r *rig) checkStats(v store.Stats, rows []store.Row) error {
 		if d.InFlight != want.inFlight || d.InFlight > d.Count[event.Pending] {
 			return fmt.Errorf("%v: %d in flight, the events add up to %d of %d pending",
 				d.Destination, d.InFlight, want.inFlight, d.Count[event.Pending])
+		}
+		if d.Retrying != want.retrying {
+			return fmt.Errorf("%v: %d are tried again, the events add up to %d", d.Destination, d.Retrying, want.retrying)
 		}
 		if !d.OldestPending.Equal(want.oldest) {
 			return fmt.Errorf("%v: oldest pending %v, want %v", d.Destination, d.OldestPending, want.oldest)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,6 +19,8 @@ var importCases = []testcase{
 	{name: "an operator reaches what was imported by its ID", run: importedCommand},
 	{name: "what is imported keeps its order", run: importedOrder},
 	{name: "what is known is not imported again", run: importedTwice},
+	{name: "attempts that an import has left out are added by the next, once", run: importedAgain},
+	{name: "attempts at two sources' destinations of one name stay apart", run: attemptsApart},
 	{name: "a claim holds for what is imported, and against it", run: importedClaim},
 	{name: "an event without its body is imported without", run: importedGone},
 	{name: "a full backlog takes nothing that waits, and what is settled", run: importedFull, backlog: 40},
@@ -132,6 +135,9 @@ func importedWhole(r *rig) {
 func importedPending(r *rig) {
 	v := r.foreign(1, map[string]event.State{"one": event.Pending})
 	v.Deliveries[0].Source = "other"
+	for i := range v.Attempts {
+		v.Attempts[i].Source = "other"
+	}
 	r.bring(store.Import{Record: v}, store.Accepted)
 	there := event.Destination{Source: "other", Name: "one"}
 	select {
@@ -210,6 +216,54 @@ func importedTwice(r *rig) {
 	r.nothing(dest("one"))
 	own := r.get(r.accept("native"))
 	r.bring(store.Import{Record: own}, store.Known)
+}
+
+func importedAgain(r *rig) {
+	v := r.foreign(1, map[string]event.State{"one": event.Dead, "two": event.Pending})
+	all := v.Attempts
+	v.Attempts = all[:1] // as if it had been killed behind the first
+	r.bring(store.Import{Record: v}, store.Accepted)
+	v.Attempts = all[:3]
+	r.bring(store.Import{Record: v}, store.Known)
+	v.Attempts = all
+	for range 2 {
+		r.bring(store.Import{Record: v}, store.Known)
+		r.store()
+		r.asItStood(r.get(v.ID), v)
+	}
+	r.through(v.ID, "two", event.Delivered)
+	v.Attempts = append(slices.Clone(all), all[3]) // whatever it says, it is older than what has happened here
+	r.bring(store.Import{Record: v}, store.Known)
+	if n := len(r.get(v.ID).Attempts); n != len(all)+1 {
+		r.Errorf("%d attempts are known after one more, want %d", n, len(all)+1)
+	}
+	native := r.get(r.accept("native"))
+	native.Attempts = []event.Attempt{{Destination: "default", Number: 1, At: r.clock.Now()}}
+	r.bring(store.Import{Record: native}, store.Known)
+	if n := len(r.get(native.ID).Attempts); n != 0 {
+		r.Errorf("an event of this store's own has been given %d attempts", n)
+	}
+}
+
+func attemptsApart(r *rig) {
+	id := r.accept("a")
+	r.through(id, "default", event.Dead)
+	elsewhere := event.Destination{Source: "boutique", Name: "default"}
+	r.command(store.Command{Action: store.Move, Event: id, Destination: "default", Target: elsewhere, Introduce: true})
+	r.settle(r.one(elsewhere, id), event.Delivered)
+	r.store()
+	v := r.get(id)
+	for i, want := range []int{http.StatusBadGateway, http.StatusOK} {
+		var of []int
+		for _, a := range v.Attempts {
+			if a.Of(&v.Deliveries[i]) {
+				of = append(of, a.Status)
+			}
+		}
+		if len(of) != 1 || of[0] != want {
+			r.Errorf("delivery %d to %s/%s has had the answers %v, want %d", i, v.Deliveries[i].Source, v.Deliveries[i].Destination, of, want)
+		}
+	}
 }
 
 func importedClaim(r *rig) {
