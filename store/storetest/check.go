@@ -81,24 +81,30 @@ func (r *rig) checkStats(v store.Stats, rows []store.Row) error {
 		if want == nil {
 			want = &share{}
 		}
-		for _, state := range event.States() {
-			if d.Count[state] != want.count[state] {
-				return fmt.Errorf("%v: %d are %v, the events add up to %d", d.Destination, d.Count[state], state, want.count[state])
-			}
-		}
-		if d.InFlight != want.inFlight || d.InFlight > d.Count[event.Pending] {
-			return fmt.Errorf("%v: %d in flight, the events add up to %d of %d pending",
-				d.Destination, d.InFlight, want.inFlight, d.Count[event.Pending])
-		}
-		if d.Retrying != want.retrying {
-			return fmt.Errorf("%v: %d are tried again, the events add up to %d", d.Destination, d.Retrying, want.retrying)
-		}
-		if !d.OldestPending.Equal(want.oldest) {
-			return fmt.Errorf("%v: oldest pending %v, want %v", d.Destination, d.OldestPending, want.oldest)
+		if err := want.check(d); err != nil {
+			return fmt.Errorf("%v: %w", d.Destination, err)
 		}
 	}
 	if len(by) != 0 {
 		return fmt.Errorf("stats do not know the destinations %v", by)
+	}
+	return nil
+}
+
+// check compares a destination's totals with what its events add up to.
+func (want *share) check(d store.DestinationStats) error {
+	for _, state := range event.States() {
+		if d.Count[state] != want.count[state] {
+			return fmt.Errorf("%d are %v, the events add up to %d", d.Count[state], state, want.count[state])
+		}
+	}
+	switch {
+	case d.InFlight != want.inFlight || d.InFlight > d.Count[event.Pending]:
+		return fmt.Errorf("%d in flight, the events add up to %d of %d pending", d.InFlight, want.inFlight, d.Count[event.Pending])
+	case d.Retrying != want.retrying:
+		return fmt.Errorf("%d are tried again, the events add up to %d", d.Retrying, want.retrying)
+	case !d.OldestPending.Equal(want.oldest):
+		return fmt.Errorf("oldest pending %v, want %v", d.OldestPending, want.oldest)
 	}
 	return nil
 }
