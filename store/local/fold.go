@@ -91,6 +91,7 @@ func (s *Store) foldAccept(st journal.Stamp, a *accept, e *event.Event) (*row, e
 		return nil, err
 	}
 	if st.LSN <= p.lsn {
+		s.carried(st, p, p.rows[a.seq%pageRows])
 		return nil, nil
 	}
 	v := &row{
@@ -129,8 +130,12 @@ func (s *Store) place(p *page, lsn, seq uint64, v *row) {
 // no such event.
 func (s *Store) change(st journal.Stamp, seq uint64, f func(*row)) error {
 	r, p, err := s.pages.row(seq)
-	if err != nil || r == nil || st.LSN <= p.lsn {
+	switch {
+	case err != nil || r == nil:
 		return err
+	case st.LSN <= p.lsn:
+		s.carried(st, p, r)
+		return nil
 	}
 	s.account(seq, r, -1)
 	f(r)
@@ -138,6 +143,27 @@ func (s *Store) change(st journal.Stamp, seq uint64, f func(*row)) error {
 	s.goOn(seq, r)
 	s.pages.touch(p, st.LSN)
 	return nil
+}
+
+// carried notes where recovery has taken a record that the index has already.
+// The index is written once a record is synced; that it was synced is proven by
+// the next batch alone, so after a kill the last records lie in a fresh segment,
+// and the row, which may be nil, still knows their old places.
+func (s *Store) carried(st journal.Stamp, p *page, r *row) {
+	if st.Was == (journal.Position{}) || r == nil {
+		return
+	}
+	if r.pos == st.Was {
+		r.pos = st.Pos
+	}
+	for i := range r.deliveries {
+		for k, at := range r.deliveries[i].attempts {
+			if at == st.Was {
+				r.deliveries[i].attempts[k] = st.Pos
+			}
+		}
+	}
+	s.pages.touch(p, p.lsn)
 }
 
 // foldDelivery applies f to one delivery. rest, if given, must have been read
@@ -343,8 +369,12 @@ func (s *Store) foldCopy(st journal.Stamp, seq uint64, claim *claimRecord, v *ro
 	s.remember(claim)
 	s.remember(s.alias(st, seq, v.id))
 	p, err := s.pages.make(blockOf(seq))
-	if err != nil || st.LSN <= p.lsn {
+	switch {
+	case err != nil:
 		return err
+	case st.LSN <= p.lsn:
+		s.carried(st, p, p.rows[seq%pageRows])
+		return nil
 	}
 	s.place(p, st.LSN, seq, v)
 	return nil

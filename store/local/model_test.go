@@ -113,6 +113,8 @@ func (m *model) step() {
 		m.breakSomething()
 	case n < 92:
 		m.tidy()
+	case n < 93:
+		m.index()
 	case n < 94:
 		m.crash("kill")
 	case n < 95:
@@ -300,6 +302,21 @@ func (m *model) breakSomething() {
 	m.proc.FailNth(op, 1+m.rng.IntN(3), faultfs.Fault{Err: errors.New("injected")})
 }
 
+// index writes the index as it is done every second, without moving its
+// checkpoint: what was in the last batches is known to be on the disk, but no
+// later batch says so.
+func (m *model) index() {
+	m.t.Helper()
+	m.note("index")
+	m.s.index.writing.Lock()
+	defer m.s.index.writing.Unlock()
+	for range 2 { // what was touched just now waits for the second round
+		if err := m.s.relieve(); err != nil {
+			m.fail("writing the index: %v", err)
+		}
+	}
+}
+
 // tidy removes segments as if their time were over.
 func (m *model) tidy() {
 	m.note("tidy")
@@ -408,6 +425,9 @@ func (m *model) checkOne(id string, p *promise, found map[string]store.Row) {
 		state := row.Deliveries[0].State
 		if !slices.Contains(p.states, state) {
 			m.fail("%s is %v, can only be %v", id, state, p.states)
+		}
+		if v, err := m.s.Get(m.t.Context(), row.ID); err != nil || v.Event == nil || v.Event.ProviderID != id {
+			m.fail("%s cannot be read: %v", id, err)
 		}
 		if p.lease == nil && m.quiet() {
 			p.states = []event.State{state}

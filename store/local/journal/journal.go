@@ -105,6 +105,11 @@ type Stamp struct {
 	Time time.Time
 	// Pos is the record's place. During Encode only its Segment is known.
 	Pos Position
+	// Was is the place that the record had before a recovery, this one or one
+	// before, took it from behind the last mark into a fresh segment; zero for every
+	// other. Whoever has noted that place must note Pos in its stead: the old one
+	// cannot be read any more.
+	Was Position
 	// Mark is the record's batch. Not known during Encode.
 	Mark Mark
 }

@@ -44,7 +44,7 @@ func Open(o Options, from Mark, fn func(s Stamp, payload []byte) error) (*Journa
 		segments: make(map[uint64]*segment),
 		spares:   spares{changed: make(chan struct{})},
 	}
-	r := &recovery{j: j, fn: fn, ends: make(map[uint64]int64)}
+	r := &recovery{j: j, fn: fn, ends: make(map[uint64]int64), was: make(map[uint64]Position)}
 	if err := r.run(from); err != nil {
 		return nil, r.report, errors.Join(fmt.Errorf("opening the journal in %s: %w", o.Dir, err), j.closeFiles())
 	}
@@ -70,6 +70,8 @@ type recovery struct {
 	order  []*segment
 	w      writer
 	tail   []carried
+	// was has the records of which a copy counts now, and where they lay before.
+	was    map[uint64]Position
 	report Report
 }
 
@@ -256,6 +258,7 @@ func (r *recovery) visitor(s *segment) *replay {
 		torn:   func(n int64) { r.report.Torn += n; s.void = true },
 		tail:   func(c carried) { r.tail = append(r.tail, c); s.void = true },
 		seen:   func(f *frame, behind bool) { r.seen(s, f, behind) },
+		left:   r.left,
 	}
 }
 
@@ -284,8 +287,12 @@ func (r *recovery) infer(s, behind *segment) bool {
 // record hands one record to the application.
 func (r *recovery) record(s Stamp, payload []byte) error {
 	r.report.Records++
+	s.Was = r.was[s.LSN]
 	return r.fn(s, payload)
 }
+
+// left notes where a record lay that is read from its copy.
+func (r *recovery) left(lsn uint64, at Position) { r.was[lsn] = at }
 
 // seen takes the numbers of a batch, whole or not: they are not given again.
 func (r *recovery) seen(s *segment, f *frame, behind bool) {
@@ -310,7 +317,34 @@ func (r *recovery) void(f File, s *segment, known bool) error {
 	}
 	r.report.Void += last - s.info.Used
 	s.void = last > s.info.Used
-	return nil
+	return r.leftIn(w, s)
+}
+
+// leftIn notes what lies behind a segment's end: a recovery before this one may
+// have taken it from there, and ended before anybody knew.
+func (r *recovery) leftIn(w *window, s *segment) error {
+	for at := s.info.Used; ; {
+		b, err := w.at(at, frameSize)
+		if errors.Is(err, errFrame) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		f, err := s.seal.frame(b, at)
+		if err != nil {
+			return nil //nolint:nilerr // here it ends
+		}
+		body, err := w.at(at+frameSize, int(f.Length))
+		if err != nil && !errors.Is(err, errFrame) {
+			return err
+		}
+		_, _ = s.seal.records(&f, body, func(lsn uint64, at Position, _ []byte) error {
+			r.left(lsn, at)
+			return nil
+		})
+		at = f.end()
+	}
 }
 
 // mark returns up to where the last segment is known to have been synced: what
@@ -376,6 +410,7 @@ type replay struct {
 	torn    func(bytes int64)
 	tail    func(carried)
 	seen    func(f *frame, behind bool)
+	left    func(lsn uint64, at Position)
 }
 
 func (r *replay) visit(v found) error {
@@ -418,8 +453,9 @@ func (r *replay) deliver(v found) error {
 // keep copies a batch for the fresh segment.
 func (r *replay) keep(v found) {
 	c := carried{lsn: v.frame.LSN, time: v.frame.Time}
-	_, _ = r.seal.records(&v.frame, v.body, func(_ uint64, _ Position, payload []byte) error {
+	_, _ = r.seal.records(&v.frame, v.body, func(lsn uint64, at Position, payload []byte) error {
 		c.payloads = append(c.payloads, slices.Clone(payload))
+		r.left(lsn, at)
 		return nil
 	})
 	r.tail(c)
