@@ -64,12 +64,12 @@ func Open(o Options, from Mark, fn func(s Stamp, payload []byte) error) (*Journa
 
 // recovery is Open at work.
 type recovery struct {
-	j      *Journal
-	fn     func(s Stamp, payload []byte) error
-	ends   map[uint64]int64 // what headers say about the segments before them
-	order  []*segment
-	w      writer
-	tail   []carried
+	j     *Journal
+	fn    func(s Stamp, payload []byte) error
+	ends  map[uint64]int64 // what headers say about the segments before them
+	order []*segment
+	w     writer
+	tail  []carried
 	// was has the records of which a copy counts now, and where they lay before.
 	was    map[uint64]Position
 	report Report
