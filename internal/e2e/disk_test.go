@@ -75,11 +75,24 @@ func TestADiskFilledBySomebodyElseIsSurvived(t *testing.T) {
 		t.Fatalf("%d of 20 were accepted on an empty disk", n)
 	}
 	ballast := filepath.Join(dir, "ballast")
-	_ = exec.Command("dd", "if=/dev/zero", "of="+ballast, "bs=1M").Run() // it ends when the disk is full
+	for _, size := range []string{"1M", "1k"} { // to the last byte
+		_ = exec.Command("dd", "if=/dev/zero", "of="+ballast, "oflag=append", "conv=notrunc", "bs="+size).Run() // it ends when the disk is full
+	}
 	tries := 0
 	testkit.Eventually(t, "intake is refused", func() bool { tries++; return fill(t, g, fmt.Sprint("full", tries, "-"), 1) == 0 })
 	app.Answer(nil)
-	testkit.Eventually(t, "deliveries go on all the same", func() bool { return len(app.Times()) >= 20 })
+	testkit.Eventually(t, "deliveries go on all the same", func() bool { return len(app.Times()) >= 20 && g.Count("pending") == 0 })
+	for _, how := range []string{"stopped", "killed", "stopped"} {
+		if how == "killed" {
+			g.Kill()
+		} else {
+			g.Stop()
+		}
+		g.Start(onDisk(app, dir))
+		if n := g.Count("delivered"); n < 20 {
+			t.Errorf("%s and started on the full disk, %d of 20 events are known", how, n)
+		}
+	}
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}
@@ -88,4 +101,9 @@ func TestADiskFilledBySomebodyElseIsSurvived(t *testing.T) {
 	g.Kill()
 	g.Start(onDisk(app, dir))
 	testkit.Eventually(t, "nothing is pending after a restart", func() bool { return g.Count("pending") == 0 })
+	for _, word := range []string{"SIGBUS", "fatal error", "panic:"} {
+		if strings.Contains(g.Log(), word) {
+			t.Errorf("the process has died of the full disk: its log has %q", word)
+		}
+	}
 }

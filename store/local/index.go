@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
@@ -49,6 +48,12 @@ type index struct {
 	// checkpointed is when the checkpoint was last moved, and to where.
 	checkpointed time.Time
 	at           journal.Mark
+	// from is the checkpoint that was found at the start, until it is written
+	// anew as one from which the index runs ahead.
+	from *checkpoint
+	// volatile tells that the index is in memory: there was no room for it. It has
+	// no checkpoint.
+	volatile bool
 }
 
 // checkpoint says up to where the index holds what the journal says. It lies
@@ -68,13 +73,17 @@ type checkpoint struct {
 	Head []byte `json:"head"`
 }
 
-func openIndex(dir string, log *slog.Logger) (*badger.DB, error) {
-	db, err := badger.Open(indexOptions(dir))
-	if err != nil {
-		return nil, fmt.Errorf("opening the index: %w", err)
+// openIndex opens Badger, in memory where the disk has no room for it.
+func (s *Store) openIndex() (db *badger.DB, volatile bool, err error) {
+	o := indexOptions(filepath.Join(s.o.Dir, indexDir))
+	if !s.roomToOpen() {
+		s.o.Logger.Warn("the disk is full: the index is kept in memory until the next start, and is rebuilt now")
+		o, volatile = o.WithInMemory(true).WithDir("").WithValueDir(""), true
 	}
-	log.Debug("index is open", "dir", dir)
-	return db, nil
+	if db, err = badger.Open(o); err != nil {
+		return nil, false, fmt.Errorf("opening the index: %w", err)
+	}
+	return db, volatile, nil
 }
 
 // indexOptions keep Badger small: all values are far below the value log's
@@ -144,6 +153,9 @@ func (s *Store) catchUp() error {
 	}
 	s.index.writing.Lock()
 	defer s.index.writing.Unlock()
+	if err := s.leaveCheckpoint(); err != nil {
+		return err
+	}
 	if s.o.Now().Sub(s.index.checkpointed).Abs() < checkpointEvery {
 		return s.relieve()
 	}
@@ -158,11 +170,27 @@ func (s *Store) catchUp() error {
 func (s *Store) checkpointNow() error {
 	s.index.writing.Lock()
 	defer s.index.writing.Unlock()
+	if err := s.leaveCheckpoint(); err != nil {
+		return err
+	}
 	cp, err := s.flush()
 	if err != nil {
 		return err
 	}
 	return s.moveCheckpoint(cp)
+}
+
+// leaveCheckpoint notes, before the first write, that the index runs ahead of the
+// checkpoint that was found at the start.
+func (s *Store) leaveCheckpoint() error {
+	if s.index.from == nil {
+		return nil
+	}
+	if err := s.moveCheckpoint(*s.index.from); err != nil {
+		return err
+	}
+	s.index.from, s.index.checkpointed = nil, time.Time{}
+	return nil
 }
 
 // relieve writes the claims, the pages that are at rest, and of the others as
@@ -315,24 +343,53 @@ func putPage(txn *badger.Txn, p *page) error {
 }
 
 // closeIndex writes everything and closes Badger; the checkpoint then holds
-// over a restart of the machine too.
+// over a restart of the machine too. On a disk that is full, or does not answer,
+// it is left as after a kill: the journal has it all.
 func (s *Store) closeIndex() error {
 	s.space.refresh()
-	if s.recovering || s.space.err() != nil {
-		return s.index.db.Close() // the journal has it all
+	switch {
+	case s.space.tight() && !s.index.volatile:
+		s.o.Logger.Warn("the disk is full: the index is not closed; the next start may take longer")
+		return nil
+	case s.recovering || s.space.err() != nil:
+		return s.closeBadger()
 	}
 	s.index.writing.Lock()
 	defer s.index.writing.Unlock()
 	cp, err := s.flush()
-	if err = errors.Join(err, s.index.db.Close()); err != nil {
+	if err = errors.Join(err, s.closeBadger()); err != nil {
 		return fmt.Errorf("closing the index: %w", err)
 	}
 	cp.Clean = true
 	return s.moveCheckpoint(cp)
 }
 
+// badgerCloses is how long Badger may take to write its last table. On a disk that
+// fails it would try for ever.
+const badgerCloses = 20 * time.Second
+
+// errNotClosed is returned when Badger has not closed in time.
+var errNotClosed = errors.New("the index does not close, because the disk does not take it; the journal has it all")
+
+func (s *Store) closeBadger() error {
+	closed := make(chan error, 1)
+	db := s.index.db
+	go func() { closed <- db.Close() }()
+	t := time.NewTimer(badgerCloses)
+	defer t.Stop()
+	select {
+	case err := <-closed:
+		return err //nolint:wrapcheck // the caller says what was closed
+	case <-t.C:
+		return errNotClosed
+	}
+}
+
 // moveCheckpoint replaces the checkpoint file.
 func (s *Store) moveCheckpoint(cp checkpoint) error {
+	if s.index.volatile {
+		return nil
+	}
 	cp.Boot, cp.Form = s.o.BootID(), indexForm
 	b, err := json.Marshal(cp)
 	if err != nil {
@@ -407,11 +464,11 @@ func (s *Store) remember(c *claimRecord) {
 
 // openTables opens the index and readies the tables over it.
 func (s *Store) openTables() error {
-	db, err := openIndex(filepath.Join(s.o.Dir, indexDir), s.o.Logger)
+	db, volatile, err := s.openIndex()
 	if err != nil {
 		return err
 	}
-	s.index = &index{db: db}
+	s.index = &index{db: db, volatile: volatile}
 	s.claims = dedup.NewClaims(db)
 	s.pages = newPages(db)
 	return nil

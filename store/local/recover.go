@@ -23,6 +23,9 @@ func (s *Store) recover() error {
 	began := time.Now()
 	s.recovering = true
 	cp := s.loadCheckpoint()
+	if !s.roomToOpen() {
+		cp = checkpoint{} // without the old index there may be room for a new one
+	}
 	report, err := s.recoverFrom(cp)
 	if err != nil && cp.Mark != (journal.Mark{}) && !errors.Is(err, errRefused) && !errors.Is(err, journal.ErrFormat) {
 		s.o.Logger.Warn("index does not fit the journal and is rebuilt from it", "reason", err)
@@ -49,11 +52,12 @@ func (s *Store) recover() error {
 	}
 	s.report(report, cp, time.Since(began))
 	// From here on the index runs ahead of this checkpoint, so it is no longer clean.
-	unclean, err := s.flush()
-	if err != nil {
-		return err
+	cp.Clean = false
+	s.index.from = &cp
+	if s.space.tight() { // nothing is written until there is room
+		return nil
 	}
-	return s.moveCheckpoint(unclean)
+	return s.checkpointNow()
 }
 
 // errRefused marks what rebuilding the index cannot cure.
@@ -86,7 +90,7 @@ func (s *Store) recoverFrom(cp checkpoint) (journal.Report, error) {
 // reset forgets everything that was loaded.
 func (s *Store) reset() error {
 	if s.index != nil {
-		if err := s.index.db.Close(); err != nil {
+		if err := s.closeBadger(); err != nil {
 			return fmt.Errorf("closing the index: %w", err)
 		}
 		s.index = nil

@@ -45,6 +45,7 @@ func (s *Store) keepHouse() {
 		s.space.refresh()
 		s.watchClock()
 		s.loseOrphans()
+		s.complain("keeping room to open the index", s.keepReserve())
 		now := s.o.Mono()
 		if now-retained >= retainEvery || s.space.err() != nil || s.oversize() {
 			retained = now
@@ -116,6 +117,9 @@ func (s *Store) sizes() map[string]int64 {
 func (s *Store) retain(ctx context.Context) error {
 	s.retaining.Lock()
 	defer s.retaining.Unlock()
+	if s.space.tight() {
+		return nil
+	}
 	for _, seg := range s.journal.Segments() {
 		pressure := s.oversize() || s.space.err() != nil
 		if !seg.Sealed || (!pressure && seg.Last.Add(s.limits.Load().Retention).After(s.o.Now())) {

@@ -31,6 +31,20 @@ func (s *space) free() int64 { return s.last.Load() }
 // low tells whether the low-water mark is reached.
 func (s *space) low() bool { return s.err() != nil }
 
+// tight tells that the disk is as good as full. Badger writes through mapped
+// files without room of their own: a page of them that the disk cannot back ends
+// the process, whatever else it serves. So nothing of the index is written then,
+// not even when it is opened or closed; and since a segment can only be removed
+// when the index's checkpoint is past it, none is.
+func (s *space) tight() bool {
+	free := s.last.Load()
+	return free >= 0 && free < min(indexRoom, s.limits.Load().MinFree/2)
+}
+
+// indexRoom is what Badger may need before it is asked again, in bytes: its log,
+// and tables that it writes anew in the background.
+const indexRoom = 32 << 20
+
 // err is nil, or why new events are refused.
 func (s *space) err() error {
 	free, least := s.last.Load(), s.limits.Load().MinFree
