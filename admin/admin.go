@@ -264,7 +264,10 @@ func show(g Gateway, w http.ResponseWriter, r *http.Request, id event.ID) error 
 	if raw == "" {
 		return answer(w, http.StatusOK, toRecord(record, open))
 	}
-	if record.Event == nil {
+	switch {
+	case record.Damaged:
+		return failed(errDamaged)
+	case record.Event == nil:
 		return failed(store.ErrGone)
 	}
 	// The bytes are a stranger's: a browser must not take them for anything.
@@ -275,6 +278,9 @@ func show(g Gateway, w http.ResponseWriter, r *http.Request, id event.ID) error 
 	}
 	return nil
 }
+
+// errDamaged is returned for the body of an event that the disk has spoiled.
+var errDamaged = errors.New("the event's content is damaged on the disk; the log says where; a backup may have it")
 
 // maxCommand bounds a command's body, in bytes.
 const maxCommand = 4 << 10

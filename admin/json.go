@@ -112,6 +112,8 @@ type recordJSON struct {
 	URI     string              `json:"uri"`
 	Headers map[string][]string `json:"headers"`
 	Body    []byte              `json:"body"`
+	// Damaged tells that the content is not on the disk as it was written.
+	Damaged bool `json:"damaged,omitempty"`
 }
 
 func toEvent(r store.Row) eventJSON {
@@ -135,7 +137,7 @@ func toEvent(r store.Row) eventJSON {
 // toRecord gives an event whole. Unless it is open, values of headers and
 // parameters that look like secrets are masked.
 func toRecord(r store.Record, open bool) recordJSON {
-	v := recordJSON{eventJSON: toEvent(r.Row), Headers: map[string][]string{}, Body: []byte{}}
+	v := recordJSON{eventJSON: toEvent(r.Row), Headers: map[string][]string{}, Body: []byte{}, Damaged: r.Damaged}
 	var proof []string
 	if r.Event != nil {
 		proof = r.Event.Proof

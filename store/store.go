@@ -464,9 +464,12 @@ type Page struct {
 // Record is one event whole.
 type Record struct {
 	Row
-	// Event is nil when the body is gone.
+	// Event is nil when the body is gone, or Damaged.
 	Event    *event.Event
 	Attempts []event.Attempt
+	// Damaged tells that the content is not what was written: the disk has failed.
+	// Attempts that are damaged are left out.
+	Damaged bool
 }
 
 // Stats tells where everything stands.

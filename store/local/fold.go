@@ -267,7 +267,9 @@ func foldActionBytes(s *Store, st journal.Stamp, r *reader) error {
 // for which something did not.
 func (s *Store) foldAction(st journal.Stamp, a *action) (done store.Done, refused, err error) {
 	s.goOnFrom(a.place + 1)
+	refused = store.ErrUnknown // unless the event is there still
 	err = s.change(st, a.seq, func(r *row) {
+		refused = nil
 		for _, t := range a.targets {
 			d := r.targeted(a, t)
 			if d == nil {

@@ -82,8 +82,10 @@ type Store struct {
 	clock   guard
 	// indexing and keeping are the pulses of the store's own goroutines.
 	indexing, keeping pulse.Pulse
-	// retaining is held by whoever removes segments.
+	// retaining is held by whoever removes segments. damaged has those that were
+	// found damaged: they stay.
 	retaining sync.Mutex
+	damaged   map[uint64]bool
 
 	// ctx ends with Close; wg counts the store's own goroutines.
 	ctx    context.Context
@@ -181,7 +183,7 @@ func Open(o Options) (*Store, error) {
 }
 
 func newStore(o Options, lock *dirLock) *Store {
-	s := &Store{o: o, lock: lock, flushNow: make(chan struct{}, 1), houseNow: make(chan struct{}, 1), wake: func(event.Destination) {}}
+	s := &Store{o: o, lock: lock, flushNow: make(chan struct{}, 1), houseNow: make(chan struct{}, 1), wake: func(event.Destination) {}, damaged: map[uint64]bool{}}
 	s.SetLimits(o.Limits)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.clock = newGuard(o.Now, o.Mono)

@@ -20,40 +20,77 @@ const (
 )
 
 // Get gives one event whole.
-func (s *Store) Get(_ context.Context, id event.ID) (store.Record, error) {
+func (s *Store) Get(ctx context.Context, id event.ID) (store.Record, error) {
 	seq, err := s.locate(id)
 	if err != nil {
 		return store.Record{}, fmt.Errorf("event %s: %w", id, err)
 	}
-	s.mu.Lock()
-	r, _, err := s.pages.row(seq)
-	if err != nil || r == nil || r.id != id {
-		s.mu.Unlock()
-		if err != nil {
-			return store.Record{}, fmt.Errorf("event %s: %w: %w", id, store.ErrUnavailable, err)
+	record, err := s.whole(ctx, seq, id)
+	if errors.Is(err, journal.ErrGone) { // copied forward, or removed, since its row was read
+		record, err = s.whole(ctx, seq, id)
+	}
+	switch {
+	case errors.Is(err, store.ErrUnknown), errors.Is(err, store.ErrClosed):
+		return store.Record{}, fmt.Errorf("event %s: %w", id, err)
+	case err != nil:
+		return store.Record{}, fmt.Errorf("event %s: %w: %w", id, store.ErrUnavailable, err)
+	}
+	return record, nil
+}
+
+// whole reads an event's row, content and attempts. ErrGone of the journal if they
+// are being moved.
+func (s *Store) whole(ctx context.Context, seq uint64, id event.ID) (store.Record, error) {
+	record, pos, places, err := s.outline(ctx, seq, id)
+	if err != nil {
+		return store.Record{}, err
+	}
+	if !record.Gone {
+		record.Event, err = s.content(pos, seq)
+		if record.Damaged = damaged(err); err != nil && !record.Damaged {
+			return store.Record{}, err
 		}
-		return store.Record{}, fmt.Errorf("event %s: %w", id, store.ErrUnknown)
+	}
+	record.Attempts, err = s.attempts(places)
+	return record, err
+}
+
+// damaged tells that something lies where it was written, and is not what was
+// written. That is no reason to keep everything else from people.
+func damaged(err error) bool { return errors.Is(err, journal.ErrDamaged) || errors.Is(err, errWire) }
+
+// outline gives what the index has of an event, and where the rest lies. It waits
+// while the event is being copied forward: its attempts follow it one by one.
+func (s *Store) outline(ctx context.Context, seq uint64, id event.ID) (store.Record, journal.Position, []attemptPlace, error) {
+	for {
+		s.mu.Lock()
+		copied := s.frozen[seq]
+		if copied == nil {
+			break
+		}
+		s.mu.Unlock()
+		select {
+		case <-copied:
+		case <-ctx.Done():
+			return store.Record{}, journal.Position{}, nil, context.Cause(ctx)
+		}
+	}
+	defer s.mu.Unlock()
+	r, _, err := s.pages.row(seq)
+	if err == nil && (r == nil || r.id != id) {
+		err = store.ErrUnknown
+	}
+	if err != nil {
+		return store.Record{}, journal.Position{}, nil, err
 	}
 	record := store.Record{Row: s.public(seq, r)}
-	pos := r.pos
 	var places []attemptPlace
 	for i := range r.deliveries {
 		for _, at := range r.deliveries[i].attempts {
 			places = append(places, attemptPlace{at, record.Deliveries[i].Source})
 		}
 	}
-	s.mu.Unlock()
-
-	if !record.Gone {
-		if record.Event, err = s.content(pos, seq); err != nil {
-			return store.Record{}, fmt.Errorf("event %s: %w: %w", id, store.ErrUnavailable, err)
-		}
-	}
-	record.Attempts, err = s.attempts(places)
-	if err != nil {
-		return store.Record{}, fmt.Errorf("event %s: %w: %w", id, store.ErrUnavailable, err)
-	}
-	return record, nil
+	return record, r.pos, places, nil
 }
 
 // attemptPlace is where an attempt lies, and its destination's source as
@@ -63,20 +100,19 @@ type attemptPlace struct {
 	source string
 }
 
-// attempts reads attempts from the journal; those whose segment is gone are
-// left out.
+// attempts reads attempts from the journal; those that are damaged are left out.
 func (s *Store) attempts(places []attemptPlace) ([]event.Attempt, error) {
 	var attempts []event.Attempt
 	for _, place := range places {
 		payload, err := s.journal.Read(place.Position)
-		if errors.Is(err, journal.ErrGone) {
+		var a event.Attempt
+		if err == nil {
+			a, err = decodeAttempt(payload)
+		}
+		switch {
+		case damaged(err):
 			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("reading an attempt: %w", err)
-		}
-		a, err := decodeAttempt(payload)
-		if err != nil {
+		case err != nil:
 			return nil, fmt.Errorf("reading an attempt: %w", err)
 		}
 		a.Source = place.source

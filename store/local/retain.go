@@ -113,44 +113,51 @@ func (s *Store) sizes() map[string]int64 {
 
 // retain removes segments whose events have had their time; under pressure for
 // space, settled events go earlier, oldest first. What is still needed of a
-// segment is copied forward first.
+// segment is copied forward first. One that cannot be removed does not keep the
+// others.
 func (s *Store) retain(ctx context.Context) error {
 	s.retaining.Lock()
 	defer s.retaining.Unlock()
-	if s.space.tight() {
-		return nil
-	}
+	var failed []error
 	for _, seg := range s.journal.Segments() {
+		if s.space.tight() || ctx.Err() != nil {
+			break
+		}
 		pressure := s.oversize() || s.space.err() != nil
-		if !seg.Sealed || (!pressure && seg.Last.Add(s.limits.Load().Retention).After(s.o.Now())) {
+		keep := s.limits.Load().Retention
+		if !seg.Sealed || s.damaged[seg.ID] || !pressure && seg.Last.Add(keep).After(s.o.Now()) {
 			continue
 		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		keep := s.limits.Load().Retention
 		if pressure {
 			keep = 0
 		}
-		c := clearing{s: s, seg: seg, keep: keep, states: map[uint64]bool{}}
-		worth, err := c.survey()
-		if err != nil {
-			return err
+		switch err := s.clear(ctx, seg, keep); {
+		case err == nil, errors.Is(err, errBusy):
+		case errors.Is(err, journal.ErrDamaged):
+			s.damaged[seg.ID] = true
+			s.o.Logger.Error("a journal segment is damaged; it is kept, with what can be read of it", "segment", seg.ID, "error", err)
+		default:
+			failed = append(failed, fmt.Errorf("segment %d: %w", seg.ID, err))
 		}
-		if !worth {
-			continue
-		}
-		if err := c.run(ctx); err != nil && !errors.Is(err, errBusy) {
-			return fmt.Errorf("segment %d: %w", seg.ID, err)
-		}
-		s.space.refresh()
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
-// errBusy is returned when an event of the segment is just being delivered:
-// the segment's turn comes again.
-var errBusy = errors.New("an event of the segment is in flight")
+// clear removes one segment, if that is worth it.
+func (s *Store) clear(ctx context.Context, seg journal.Segment, keep time.Duration) error {
+	c := clearing{s: s, seg: seg, keep: keep, states: map[uint64]bool{}}
+	worth, err := c.survey()
+	if err != nil || !worth {
+		return err
+	}
+	err = c.run(ctx)
+	s.space.refresh()
+	return err
+}
+
+// errBusy is returned when an event of the segment is just being delivered, or
+// is wanted again: the segment's turn comes again.
+var errBusy = errors.New("an event of the segment is in use")
 
 // clearing is the removal of one segment.
 type clearing struct {
@@ -496,19 +503,40 @@ func (c *clearing) wait(ctx context.Context) error {
 }
 
 // forget drops the rows of events that are not kept. The journal needs no
-// record of it: the segment that held them goes.
+// record of it: the segment that held them goes. Nobody has held these events
+// meanwhile: one that is wanted again by now, or that a command is just about,
+// keeps the segment.
 func (c *clearing) forget() error {
 	s := c.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, seq := range c.gone {
-		r, p, err := s.pages.row(seq)
+		r, _, err := c.doomed(seq)
 		if err != nil {
 			return err
 		}
-		if r != nil && !r.unsettled() && (r.gone || r.pos.Segment == c.seg.ID) {
+		if r != nil && (c.needed(r) || s.held[seq] > 0) {
+			return errBusy
+		}
+	}
+	for _, seq := range c.gone {
+		r, p, err := c.doomed(seq)
+		if err != nil {
+			return err
+		}
+		if r != nil {
 			s.place(p, p.lsn, seq, nil)
 		}
 	}
 	return nil
+}
+
+// doomed gives the row of an event that goes with the segment; nil if it lies
+// elsewhere by now, or is gone.
+func (c *clearing) doomed(seq uint64) (*row, *page, error) {
+	r, p, err := c.s.pages.row(seq)
+	if err != nil || r == nil || !r.gone && r.pos.Segment != c.seg.ID {
+		return nil, nil, err
+	}
+	return r, p, nil
 }

@@ -247,6 +247,9 @@ func (q *search) content(c candidate) (matches bool, err error) {
 	if errors.Is(err, journal.ErrGone) {
 		e, err = q.again(c)
 	}
+	if damaged(err) {
+		return false, nil // there is nothing to look into
+	}
 	if err != nil {
 		return false, fmt.Errorf("event %s: %w: %w", c.row.ID, store.ErrUnavailable, err)
 	}
