@@ -10,6 +10,15 @@ import (
 // functions and no others, so that there is one state table; they are pure, so
 // that a journal can be folded with them again and again.
 
+// Arrive changes a delivery that comes from another store: nothing is in flight
+// here, and what was only waiting for that to be given up is given up.
+func Arrive(d *event.Delivery, now time.Time) {
+	d.InFlight = false
+	if d.State == event.Pending && d.Discarding {
+		d.State, d.Discarding, d.Next, d.SettledAt = event.Discarded, false, time.Time{}, now
+	}
+}
+
 // Settle applies an attempt's outcome. Only a pending delivery can be settled;
 // it tells whether it was.
 func Settle(d *event.Delivery, s Settlement) bool {

@@ -70,7 +70,7 @@ var folds = map[byte]func(*Store, journal.Stamp, *reader) error{
 	kindLearn:       (*Store).foldLearnBytes,
 	kindKeep:        (*Store).foldKeepBytes,
 	kindHistory: func(s *Store, st journal.Stamp, r *reader) error {
-		return s.foldDelivery(st, r.uint(), r.uint(), nil, func(_ *row, d *delivery) { d.addAttempt(st.Pos) })
+		return s.foldDelivery(st, r.uint(), r.uint(), nil, func(v *row, d *delivery) { v.addAttempt(d, st.Pos) })
 	},
 }
 
@@ -213,11 +213,11 @@ func (r *reader) settle() (settleRecord, error) {
 }
 
 func (s *Store) foldSettle(st journal.Stamp, v *settleRecord) error {
-	return s.foldDelivery(st, v.seq, v.dest, nil, func(_ *row, d *delivery) {
+	return s.foldDelivery(st, v.seq, v.dest, nil, func(r *row, d *delivery) {
 		d.marks = 0
 		if store.Settle(&d.Delivery, v.Settlement) {
 			d.SettledAt = v.at
-			d.addAttempt(st.Pos)
+			r.addAttempt(d, st.Pos)
 		}
 	})
 }

@@ -224,7 +224,8 @@ func (b *bringing) ready(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		d.Destination, d.Source, d.InFlight = "", "", false
+		store.Arrive(&d, s.o.Now())
+		d.Destination, d.Source = "", ""
 		b.row.deliveries[i] = delivery{dest: dest.number, order: d.Order, Delivery: d}
 	}
 	if !b.in.Waits() {
@@ -354,7 +355,7 @@ func (s *Store) appendHistory(ctx context.Context, seq, dest uint64, a event.Att
 		Done: func(st journal.Stamp, err error) {
 			if err == nil {
 				err = s.applied(func() error {
-					err := s.foldDelivery(st, seq, dest, nil, func(_ *row, d *delivery) { d.addAttempt(st.Pos) })
+					err := s.foldDelivery(st, seq, dest, nil, func(r *row, d *delivery) { r.addAttempt(d, st.Pos) })
 					s.reached(st)
 					return err
 				})

@@ -35,7 +35,8 @@ const (
 )
 
 // indexForm counts the changes of what the index's values look like. Since the
-// second form a page's summary has a zone; since the third it counts what is retried.
+// second form a page's summary has a zone; since the third it counts what is
+// retried, and a large page is compressed.
 const indexForm = 3
 
 // index is the open Badger.
@@ -336,7 +337,11 @@ func putPage(txn *badger.Txn, p *page) error {
 		return errors.Join(txn.Delete(page), txn.Delete(sum))
 	}
 	summary := summarize(p)
-	if err := errors.Join(txn.Set(page, p.encode()), txn.Set(sum, summary.encode())); err != nil {
+	v, err := p.encode()
+	if err == nil {
+		err = errors.Join(txn.Set(page, v), txn.Set(sum, summary.encode()))
+	}
+	if err != nil {
 		return fmt.Errorf("writing page %d: %w", p.block, err)
 	}
 	return nil

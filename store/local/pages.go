@@ -1,11 +1,14 @@
 package local
 
 import (
+	"bytes"
 	"cmp"
+	"compress/flate"
 	"container/list"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 
 	"github.com/dgraph-io/badger/v4"
@@ -195,8 +198,11 @@ func (p *page) empty() bool {
 	return true
 }
 
-func (p *page) encode() []byte {
+// encode gives the page as the index has it. A large one is compressed: what is
+// beyond the value log's threshold would lie there for ever.
+func (p *page) encode() ([]byte, error) {
 	w := writer{b: make([]byte, 0, 8<<10)}
+	w.byte(pagePlain)
 	w.uint(p.lsn)
 	for _, r := range p.rows {
 		if r == nil {
@@ -206,11 +212,55 @@ func (p *page) encode() []byte {
 		w.byte(1)
 		r.append(&w)
 	}
-	return w.b
+	if len(w.b) <= largePage {
+		return w.b, nil
+	}
+	return deflate(w.b[1:])
+}
+
+// How a page is written.
+const (
+	pagePlain byte = iota
+	pageDeflated
+	// largePage is how large a page is left as it is, in bytes.
+	largePage = 64 << 10
+	// maxPage is more than any page takes.
+	maxPage = 256 << 20
+)
+
+func deflate(v []byte) ([]byte, error) {
+	b := bytes.NewBuffer(make([]byte, 0, len(v)/2))
+	b.WriteByte(pageDeflated)
+	w, err := flate.NewWriter(b, flate.BestSpeed)
+	if err == nil {
+		_, err = w.Write(v)
+	}
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("compressing a page: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+func inflate(v []byte) ([]byte, error) {
+	plain, err := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(v)), maxPage))
+	if err != nil {
+		return nil, fmt.Errorf("reading a page: %w", err)
+	}
+	return plain, nil
 }
 
 func decodePage(block uint64, v []byte) (*page, error) {
 	r := reader{b: v}
+	if r.byte() == pageDeflated {
+		plain, err := inflate(r.b)
+		if err != nil {
+			return nil, err
+		}
+		r.b = plain
+	}
 	p := &page{block: block, lsn: r.uint()}
 	for i := range p.rows {
 		if r.byte() == 0 {

@@ -44,10 +44,16 @@ const (
 	keptLast  = 28
 )
 
-func (d *delivery) addAttempt(pos journal.Position) {
+// manyAttempts bounds the attempts of which a row knows the places, over all its
+// deliveries: its page must stay small. Each delivery has its first and its last.
+const manyAttempts = 256
+
+func (r *row) addAttempt(d *delivery, pos journal.Position) {
 	d.attempts = append(d.attempts, pos)
-	if len(d.attempts) > keptFirst+keptLast {
-		d.attempts = append(d.attempts[:keptFirst], d.attempts[keptFirst+1:]...)
+	most := min(keptFirst+keptLast, max(manyAttempts/len(r.deliveries), 2))
+	first := min(keptFirst, most/2)
+	if over := len(d.attempts) - most; over > 0 {
+		d.attempts = append(d.attempts[:first], d.attempts[first+over:]...)
 	}
 }
 

@@ -59,7 +59,7 @@ func (s *Store) newSearch(f store.Filter) *search {
 		q.to = min(q.to, f.Before)
 	}
 	if f.After != 0 {
-		q.from = f.After + 1
+		q.from = max(f.After, f.After+1) // the largest number there is has none behind it
 	}
 	for number, d := range s.dests {
 		if f.Delivery(d.Destination, f.State) {

@@ -76,7 +76,8 @@ func (s *Store) bring(in store.Import) store.Receipt {
 			to.Source = from.Source
 		}
 		d := &delivery{of: r, to: s.destination(to), tried: from.Attempts > 0, Delivery: from}
-		d.Source, d.InFlight = "", false
+		store.Arrive(&d.Delivery, s.now())
+		d.Source = ""
 		s.place(d, from.Order)
 		r.deliveries = append(r.deliveries, d)
 	}

@@ -21,6 +21,7 @@ var importCases = []testcase{
 	{name: "what is known is not imported again", run: importedTwice},
 	{name: "attempts that an import has left out are added by the next, once", run: importedAgain},
 	{name: "attempts at two sources' destinations of one name stay apart", run: attemptsApart},
+	{name: "what was in flight elsewhere, and given up, is given up", run: importedDiscarding},
 	{name: "a claim holds for what is imported, and against it", run: importedClaim},
 	{name: "an event without its body is imported without", run: importedGone},
 	{name: "a full backlog takes nothing that waits, and what is settled", run: importedFull, backlog: 40},
@@ -243,6 +244,18 @@ func importedAgain(r *rig) {
 	if n := len(r.get(native.ID).Attempts); n != 0 {
 		r.Errorf("an event of this store's own has been given %d attempts", n)
 	}
+}
+
+func importedDiscarding(r *rig) {
+	v := r.foreign(1, map[string]event.State{"one": event.Pending})
+	v.Deliveries[0].InFlight, v.Deliveries[0].Discarding = true, true
+	r.bring(store.Import{Record: v}, store.Accepted)
+	if d := r.becomes(v.ID, "one", event.Discarded); d.InFlight || d.Discarding || d.SettledAt.IsZero() {
+		r.Errorf("it is %+v, want it given up", d)
+	}
+	r.nothing(dest("one"))
+	r.command(store.Command{Action: store.Replay, Event: v.ID})
+	r.through(v.ID, "one", event.Delivered)
 }
 
 func attemptsApart(r *rig) {
