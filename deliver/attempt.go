@@ -68,7 +68,9 @@ func (l *lane) settle(p Policy, j job, out event.Outcome) {
 	l.observe(came[s.State], out.Duration)
 	l.report(j.lease, out, s)
 	if s.State == event.Dead && l.d.o.Observe.Dead != nil {
-		l.d.o.Observe.Dead(l.name, j.lease.Event, out)
+		gone := out
+		gone.Error = s.Attempt.Error // which says why it was given up, too
+		l.d.o.Observe.Dead(l.name, j.lease.Event, gone)
 	}
 	if err := l.d.o.Queue.Settle(j.lease, s); err != nil {
 		l.d.o.Logger.Warn("an outcome was not recorded; the event may be sent again",
@@ -274,7 +276,7 @@ func (l *lane) report(lease store.Lease, out event.Outcome, s store.Settlement) 
 	case event.Delivered:
 		l.d.o.Logger.Debug("delivered", l.about(lease, "status", out.Status, "took", out.Duration)...)
 	case event.Dead:
-		l.d.o.Logger.Error("event is dead: it is kept, and not tried again", l.about(lease, "status", out.Status, "error", out.Error,
+		l.d.o.Logger.Error("event is dead: it is kept, and not tried again", l.about(lease, "status", out.Status, "error", s.Attempt.Error,
 			"hint", "caddy webhooks replay "+lease.Event.ID.String())...)
 	case event.Pending, event.Discarded, event.Filtered:
 		l.d.o.Logger.Debug("attempt failed", l.about(lease, "status", out.Status, "error", out.Error, "next", s.Next)...)

@@ -176,10 +176,11 @@ func TestAStatusInNeverIsDeadAtOnceAndSoIsASpentBudget(t *testing.T) {
 	for name, c := range map[string]struct {
 		policy   deliver.Policy
 		attempts int
+		says     string
 	}{
-		"never":    {deliver.Policy{Never: []int{500}}, 1},
-		"attempts": {deliver.Policy{Attempts: 3}, 3},
-		"for":      {deliver.Policy{For: 10 * time.Second, Backoff: deliver.Schedule{First: 8 * time.Second, Max: 8 * time.Second}}, 4},
+		"never":    {deliver.Policy{Never: []int{500}}, 1, "given up: `retry never` has 500"},
+		"attempts": {deliver.Policy{Attempts: 3}, 3, "given up: `retry attempts` is 3"},
+		"for":      {deliver.Policy{For: 10 * time.Second, Backoff: deliver.Schedule{First: 8 * time.Second, Max: 8 * time.Second}}, 4, "given up: `retry for` is 10s"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -193,6 +194,15 @@ func TestAStatusInNeverIsDeadAtOnceAndSoIsASpentBudget(t *testing.T) {
 				}
 				if s := w.state(r).State; s != event.Dead {
 					t.Errorf("state %v, want dead", s)
+				}
+				v, err := w.store.Get(t.Context(), r.ID)
+				if err != nil || len(v.Attempts) != c.attempts {
+					t.Fatalf("%d attempts are known, %v", len(v.Attempts), err)
+				}
+				for i, a := range v.Attempts {
+					if last := i == len(v.Attempts)-1; strings.HasSuffix(a.Error, c.says) != last {
+						t.Errorf("attempt %d says %q; only the last says %q", i+1, a.Error, c.says)
+					}
 				}
 			})
 		})

@@ -1,7 +1,9 @@
 package deliver
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/caddy-webhooks/caddy-webhooks/event"
@@ -90,9 +92,11 @@ func (p Policy) settlement(l store.Lease, out event.Outcome, now time.Time, coun
 	case out.Verdict == event.Done:
 		s.State = event.Delivered
 	case p.gone(out):
-		s.State = event.Dead
-	case s.Spent >= p.For, p.Attempts > 0 && counted >= p.Attempts:
-		s.State = event.Dead
+		p.giveUp(&s, fmt.Sprintf("`retry never` has %d", out.Status))
+	case s.Spent >= p.For:
+		p.giveUp(&s, fmt.Sprintf("`retry for` is %v", p.For))
+	case p.Attempts > 0 && counted >= p.Attempts:
+		p.giveUp(&s, fmt.Sprintf("`retry attempts` is %d", p.Attempts))
 	default:
 		s.State = event.Pending
 		// Where the time is nearly up: one last attempt, not one too few.
@@ -104,6 +108,12 @@ func (p Policy) settlement(l store.Lease, out event.Outcome, now time.Time, coun
 		s.Spent += wait
 	}
 	return s
+}
+
+// giveUp makes an event dead, and has its last attempt say by which rule.
+func (Policy) giveUp(s *store.Settlement, rule string) {
+	s.State = event.Dead
+	s.Attempt.Error = strings.TrimPrefix(s.Attempt.Error+"; given up: "+rule, "; ")
 }
 
 // excused is what follows from an attempt that failed because the destination
