@@ -199,6 +199,9 @@ const (
 	Aborted
 )
 
+// Verdicts lists them all.
+func Verdicts() []Verdict { return []Verdict{Again, Done, Dying, Aborted} }
+
 // String gives the word for logs and the metrics' `outcome` label.
 func (v Verdict) String() string {
 	return [...]string{Again: "retry", Done: "delivered", Dying: "dead", Aborted: "aborted"}[v]

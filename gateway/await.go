@@ -117,12 +117,12 @@ func (r *Reply) is(of store.Receipt) bool {
 
 // ask stores an event for whose attempt there is room, and has it made.
 func (s *Source) ask(ctx context.Context, l *live, reply *Reply, a store.Admission) (store.Receipt, *Reply, error) {
-	receipt, err := l.store.Accept(context.WithoutCancel(ctx), a)
+	receipt, err := s.store(ctx, l, a)
 	if len(receipt.Leases) == 0 { // a repeat, held by the store, or not stored
 		l.dispatcher.CancelNow(s.names[0])
 		s.gateway.replies.leave(a.Claim)
 		close(reply.settled)
-		return receipt, nil, err //nolint:wrapcheck // the store's sentinels are the answer
+		return receipt, nil, err
 	}
 	reply.id, reply.made = receipt.ID, true
 	close(reply.settled)

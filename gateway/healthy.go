@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/caddy-webhooks/caddy-webhooks/store"
@@ -17,7 +18,8 @@ const (
 	StoreFailing = "store_failing"
 	// DiskNearlyFull: less is free than min_free, so that every webhook is answered 503.
 	DiskNearlyFull = "disk_nearly_full"
-	// BacklogFull: max_backlog is reached, so that every webhook is answered 503.
+	// BacklogFull: max_backlog is reached, so that every webhook is answered 503; or
+	// a source has come to its share of it, and its webhooks are.
 	BacklogFull = "backlog_full"
 	// WorkerDead: a part of the gateway that must go on has been hanging for long.
 	WorkerDead = "worker_dead"
@@ -51,6 +53,7 @@ func (g *Gateway) Troubles(oldest time.Duration, now time.Time) []Trouble {
 	if t, bad := intake(stats); bad {
 		list = append(list, t)
 	}
+	list = append(list, crowded(g.present(), stats)...)
 	for _, name := range append(slices.Clone(stats.Stuck), l.dispatcher.Stuck()...) {
 		list = append(list, Trouble{
 			Reason: WorkerDead,
@@ -70,6 +73,35 @@ func (g *Gateway) Troubles(oldest time.Duration, now time.Time) []Trouble {
 	return list
 }
 
+// crowded tells which sources are refused for want of room in the backlog, though
+// the store takes events. A backlog seldom comes to its limit to the byte, so what
+// counts is whether the body that was refused last would fit by now.
+func crowded(app *App, stats store.Stats) []Trouble {
+	var list []Trouble
+	whole := errors.Is(stats.Accepting, store.ErrBacklog) // it is told already
+	for _, s := range app.sorted() {
+		name, wanted := s.config.Name, max(1, s.refusedSize.Load())
+		switch used := stats.SourceBytes[name]; {
+		case used+wanted > s.share():
+			list = append(list, Trouble{Reason: BacklogFull, Source: name, Words: fmt.Sprintf(
+				"webhooks of this source are answered 503 until less of it waits than its share of max_backlog, which is %d bytes; %d wait: `caddy webhooks sources` shows where",
+				s.share(), used)})
+		case !whole && stats.BacklogBytes+wanted > app.MaxBacklog:
+			whole = true
+			list = append(list, backlogFull(stats))
+		}
+	}
+	return list
+}
+
+func backlogFull(stats store.Stats) Trouble {
+	return Trouble{Reason: BacklogFull, Words: fmt.Sprintf(
+		"webhooks are answered 503 until less waits than max_backlog; %d bytes wait: `caddy webhooks sources` shows where", stats.BacklogBytes)}
+}
+
+// line is an error as one line: several that are joined have a line each.
+func line(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
+
 // intake tells why nothing is accepted just now.
 func intake(stats store.Stats) (Trouble, bool) {
 	err := stats.Accepting
@@ -78,12 +110,11 @@ func intake(stats store.Stats) (Trouble, bool) {
 		return Trouble{}, false
 	case errors.Is(err, store.ErrFull):
 		return Trouble{Reason: DiskNearlyFull, Words: fmt.Sprintf(
-			"webhooks are answered 503 until more of the disk is free than min_free; %d bytes are: %v", stats.FreeBytes, err)}, true
+			"webhooks are answered 503 until more of the disk is free than min_free; %d bytes are: %s", stats.FreeBytes, line(err))}, true
 	case errors.Is(err, store.ErrBacklog):
-		return Trouble{Reason: BacklogFull, Words: fmt.Sprintf(
-			"webhooks are answered 503 until less waits than max_backlog; %d bytes wait: `caddy webhooks sources` shows where", stats.BacklogBytes)}, true
+		return backlogFull(stats), true
 	}
-	return Trouble{Reason: StoreFailing, Words: "webhooks are answered 503 until the journal can be written again: " + err.Error()}, true
+	return Trouble{Reason: StoreFailing, Words: "webhooks are answered 503 until the journal can be written again: " + line(err)}, true
 }
 
 func overdue(source string, d DestinationStatus, age time.Duration) Trouble {

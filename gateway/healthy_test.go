@@ -1,14 +1,17 @@
 package gateway
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"net/http"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/caddy-webhooks/caddy-webhooks/event"
 	"github.com/caddy-webhooks/caddy-webhooks/store"
 	"github.com/caddy-webhooks/caddy-webhooks/store/local"
 	"github.com/caddy-webhooks/caddy-webhooks/store/local/journal/faultfs"
@@ -62,4 +65,80 @@ func TestADiskThatFailsMakesTheGatewayUnhealthy(t *testing.T) {
 		t.Errorf("on a disk that fails: %+v", list)
 	}
 	disk.Hook(nil)
+}
+
+// crowd fills a source up to a body of 400 bytes; a second such one has no room.
+func crowd(t *testing.T, a *App, share int64) (*Gateway, *Source) {
+	t.Helper()
+	ctx := provision(t, a)
+	hang := chain(t, ctx, handlerFunc(func(_ http.ResponseWriter, r *http.Request) error {
+		<-r.Context().Done()
+		return r.Context().Err()
+	}))
+	s, err := a.Register(SourceConfig{Name: "shop", Share: share, Destinations: []Destination{{Name: "default", Routes: hang}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	register(t, a, hang, "other")
+	if err := a.Start(); err != nil {
+		t.Fatal(err)
+	}
+	g, _ := Running()
+	if list := g.Troubles(0, time.Now()); list != nil {
+		t.Errorf("with nothing waiting: %+v", list)
+	}
+	if _, err := s.Accept(t.Context(), heavy(400), nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Accept(t.Context(), heavy(400), nil, nil); !errors.Is(err, store.ErrBacklog) {
+		t.Fatalf("the second is taken: %v", err)
+	}
+	return g, s
+}
+
+func heavy(size int) *event.Event {
+	e := webhook("shop")
+	e.Body = bytes.Repeat([]byte("x"), size)
+	return e
+}
+
+// These are not parallel: the pool is the process's.
+func TestASourceAtItsShareOfTheBacklogMakesTheGatewayUnhealthy(t *testing.T) {
+	for name, share := range map[string]int64{"half of all": 0, "its own": 500} {
+		t.Run(name, func(t *testing.T) {
+			a := &App{Store: &Store{Kind: kindMemory}, MaxBacklog: 1000}
+			g, s := crowd(t, a, share)
+			defer end(t, a)
+			list := g.Troubles(0, time.Now())
+			if len(list) != 1 || list[0].Reason != BacklogFull || list[0].Source != "shop" || !strings.Contains(list[0].Words, "500 bytes; 400 wait") {
+				t.Errorf("at its share: %+v", list)
+			}
+			if _, err := s.Accept(t.Context(), heavy(50), nil, nil); err != nil {
+				t.Fatal(err)
+			}
+			if list := g.Troubles(0, time.Now()); list != nil {
+				t.Errorf("with a body that had room: %+v", list)
+			}
+		})
+	}
+}
+
+func TestABacklogIsFullAlsoShortOfItsLimit(t *testing.T) {
+	a := &App{Store: &Store{Kind: kindMemory}, MaxBacklog: 700}
+	g, _ := crowd(t, a, 5000)
+	defer end(t, a)
+	list := g.Troubles(0, time.Now())
+	if len(list) != 1 || list[0].Reason != BacklogFull || list[0].Source != "" || !strings.Contains(list[0].Words, "400 bytes wait") {
+		t.Errorf("%+v", list)
+	}
+}
+
+func TestWordsOfATroubleAreOneLine(t *testing.T) {
+	t.Parallel()
+	several := errors.Join(store.ErrUnavailable, errors.New("input/output error"))
+	for _, err := range []error{several, errors.Join(store.ErrFull, several)} {
+		if v, _ := intake(store.Stats{Accepting: err}); strings.Contains(v.Words, "\n") || !strings.Contains(v.Words, "store is failing; input/output error") {
+			t.Errorf("%q", v.Words)
+		}
+	}
 }

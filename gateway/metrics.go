@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/caddy-webhooks/caddy-webhooks/event"
+	"github.com/caddy-webhooks/caddy-webhooks/store"
 )
 
 // metrics shows the gateway's state. It is registered with every
@@ -20,7 +21,8 @@ type metrics struct {
 	sync, batch          prometheus.Histogram
 
 	accepted, duplicates, differs, unidentified, rejected, unavailable, answers *prometheus.Desc
-	deliveries, oldest, up, state, dropped, limit, backlog, free, size          *prometheus.Desc
+	deliveries, oldest, up, state, dropped, limit, free, size                   *prometheus.Desc
+	backlog, backlogLimit, sourceBacklog, sourceBacklogLimit                    *prometheus.Desc
 }
 
 // latencies reach from a fast disk's sync to a backend's timeout.
@@ -66,8 +68,13 @@ func newMetrics(g *Gateway) *metrics {
 		dropped:      desc("alerts_dropped_total", "Events for Caddy's events app that were dropped because its handlers were too slow."),
 		limit:        desc("concurrency_limit", "Attempts that may run at once.", "source", "destination"),
 		backlog:      desc("backlog_bytes", "Bodies of events that are pending or dead."),
-		free:         desc("store_free_bytes", "Space left on the store's file system."),
-		size:         desc("store_size_bytes", "Space that the store takes, by part.", "part"),
+		backlogLimit: desc("backlog_limit_bytes", "What backlog_bytes may become: max_backlog."),
+
+		sourceBacklog:      desc("source_backlog_bytes", "Bodies of a source's events that are pending or dead.", "source"),
+		sourceBacklogLimit: desc("source_backlog_limit_bytes", "What source_backlog_bytes may become: the source's share of max_backlog.", "source"),
+
+		free: desc("store_free_bytes", "Space left on the store's file system."),
+		size: desc("store_size_bytes", "Space that the store takes, by part.", "part"),
 	}
 }
 
@@ -82,7 +89,8 @@ func (m *metrics) Describe(out chan<- *prometheus.Desc) {
 	}
 	for _, d := range []*prometheus.Desc{
 		m.accepted, m.duplicates, m.differs, m.unidentified, m.rejected, m.unavailable, m.answers,
-		m.deliveries, m.oldest, m.up, m.state, m.dropped, m.limit, m.backlog, m.free, m.size,
+		m.deliveries, m.oldest, m.up, m.state, m.dropped, m.limit, m.free, m.size,
+		m.backlog, m.backlogLimit, m.sourceBacklog, m.sourceBacklogLimit,
 	} {
 		out <- d
 	}
@@ -167,13 +175,42 @@ func (m *metrics) collectStore(out chan<- prometheus.Metric) {
 	}
 	out <- prometheus.MustNewConstMetric(m.dropped, prometheus.CounterValue, float64(m.gateway.alerts.dropped.Load()))
 	stats := l.store.Stats()
-	gauge(out, m.backlog, float64(stats.BacklogBytes))
+	m.collectBacklog(out, stats)
 	if stats.FreeBytes >= 0 {
 		gauge(out, m.free, float64(stats.FreeBytes))
 	}
 	for part, n := range stats.SizeBytes {
 		gauge(out, m.size, float64(n), part)
 	}
+}
+
+// collectBacklog tells what waits and what may. A source that is configured no
+// more has no limit, and is shown for as long as something of it waits.
+func (m *metrics) collectBacklog(out chan<- prometheus.Metric, stats store.Stats) {
+	gauge(out, m.backlog, float64(stats.BacklogBytes))
+	bytes := maps.Clone(stats.SourceBytes)
+	maps.DeleteFunc(bytes, func(_ string, n int64) bool { return n == 0 })
+	if app := m.gateway.present(); app != nil {
+		gauge(out, m.backlogLimit, float64(app.MaxBacklog))
+		for _, s := range app.list() {
+			name := s.config.Name
+			gauge(out, m.sourceBacklog, float64(bytes[name]), name)
+			gauge(out, m.sourceBacklogLimit, float64(s.share()), name)
+			delete(bytes, name)
+		}
+	}
+	for name, n := range bytes {
+		gauge(out, m.sourceBacklog, float64(n), name)
+	}
+}
+
+// expect has all outcomes of a destination's attempts counted from now on.
+func (m *metrics) expect(d event.Destination) {
+	for _, v := range event.Verdicts() {
+		m.attempts.WithLabelValues(d.Source, d.Name, v.String())
+	}
+	m.attempt.WithLabelValues(d.Source, d.Name)
+	m.lag.WithLabelValues(d.Source, d.Name)
 }
 
 func (m *metrics) observeAttempt(d event.Destination, v event.Verdict, took time.Duration) {

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"maps"
 	"sync"
@@ -36,6 +37,16 @@ type SourceConfig struct {
 	Claim func(e *event.Event) *store.Claim
 	// Learns tells that the provider hands its secret over.
 	Learns bool
+	// Words are those that its counts can have.
+	Words Words
+}
+
+// Words are closed sets: what a source counts by. Each is shown from the start, as
+// 0: a first burst would be no increase of a counter that begins with it.
+type Words struct {
+	// Rejected and Unavailable are the reasons of [Counts.Rejected] and
+	// [Counts.Unavailable], Answers the words of [Counts.Answered].
+	Rejected, Unavailable, Answers []string
 }
 
 // elsewhere says where the source was written, if that is known.
@@ -97,7 +108,9 @@ type Source struct {
 func newSource(a *App, c SourceConfig) *Source {
 	g, log := a.gateway, a.log
 	s := &Source{app: a, Counts: g.countsOf(c.Name), gateway: g, config: c, seconds: g.metrics.accept.WithLabelValues(c.Name)}
+	s.expect(c.Words)
 	for _, d := range c.Destinations {
+		g.metrics.expect(event.Destination{Source: c.Name, Name: d.Name})
 		s.names = append(s.names, event.Destination{Source: c.Name, Name: d.Name})
 		target := d.target(g, log.With("source", c.Name, "destination", d.Name))
 		target.Healthy = healthOf(d.Routes, d.Server)
@@ -119,6 +132,9 @@ func (s *Source) Others() []any {
 	}
 	return owners
 }
+
+// share is how many bytes of the source's bodies may wait.
+func (s *Source) share() int64 { return store.ShareOf(s.app.MaxBacklog, s.config.Share) }
 
 // Open tells whether the store is open.
 func (s *Source) Open() bool { return s.gateway.live.Load() != nil }
@@ -151,11 +167,24 @@ func (s *Source) Accept(ctx context.Context, e *event.Event, claim *store.Claim,
 		}
 		owed[i].Lease = !owed[i].Filtered && l.dispatcher.Reserve(d, e.Size())
 	}
-	receipt, err := l.store.Accept(context.WithoutCancel(ctx), store.Admission{Event: e, Claim: claim, Owed: owed, Share: s.config.Share})
+	receipt, err := s.store(ctx, l, store.Admission{Event: e, Claim: claim, Owed: owed, Share: s.config.Share})
 	for i, o := range owed {
 		if o.Lease && !offered(l.dispatcher, receipt.Leases, o.Destination) {
 			l.dispatcher.Cancel(s.names[i], e.Size())
 		}
+	}
+	return receipt, err
+}
+
+// store stores an event. Once begun it is not given up. It remembers whether the
+// backlog had room for it.
+func (s *Source) store(ctx context.Context, l *live, a store.Admission) (store.Receipt, error) {
+	receipt, err := l.store.Accept(context.WithoutCancel(ctx), a)
+	switch {
+	case errors.Is(err, store.ErrBacklog):
+		s.refusedSize.Store(int64(a.Event.Size()))
+	case err == nil && receipt.Result == store.Accepted:
+		s.refusedSize.Store(0)
 	}
 	return receipt, err //nolint:wrapcheck // the store's sentinels are the answer
 }
@@ -178,6 +207,10 @@ type Counts struct {
 
 	diagnoses bucket
 
+	// refusedSize is the size of the body for which the backlog had no room; 0 once
+	// another one was stored after it.
+	refusedSize atomic.Int64
+
 	mu          sync.Mutex
 	rejected    map[string]uint64
 	unavailable map[string]uint64
@@ -195,6 +228,23 @@ func (c *Counts) Unavailable(reason string) { c.count(&c.unavailable, reason) }
 // Answered counts a request whose provider wanted the backend's answer: word is
 // empty where it got that, else why it did not, out of a closed set.
 func (c *Counts) Answered(word string) { c.count(&c.answers, word) }
+
+// expect has each of the words counted from now on, as 0 until it happens.
+func (c *Counts) expect(w Words) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, set := range []struct {
+		counts *map[string]uint64
+		words  []string
+	}{{&c.rejected, w.Rejected}, {&c.unavailable, w.Unavailable}, {&c.answers, w.Answers}} {
+		if *set.counts == nil {
+			*set.counts = map[string]uint64{}
+		}
+		for _, word := range set.words {
+			(*set.counts)[word] += 0
+		}
+	}
+}
 
 func (c *Counts) count(m *map[string]uint64, reason string) {
 	c.mu.Lock()

@@ -158,6 +158,11 @@ func (a *App) list() []*Source {
 	return slices.Collect(maps.Values(a.sources))
 }
 
+// sorted gives them by name.
+func (a *App) sorted() []*Source {
+	return slices.SortedFunc(slices.Values(a.list()), func(a, b *Source) int { return cmp.Compare(a.config.Name, b.config.Name) })
+}
+
 // meter counts per second, over the last ten of them.
 type meter struct {
 	mu     sync.Mutex

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/caddy-webhooks/caddy-webhooks/event"
-	"github.com/caddy-webhooks/caddy-webhooks/store"
 )
 
 // refusedEvery is the least time between two alerts of one source's refusals.
@@ -139,7 +138,7 @@ func (g *Gateway) watch(app *App, now time.Time) {
 	}
 	g.tellBytes("", stats.BacklogBytes, app.MaxBacklog, app)
 	for _, s := range app.list() {
-		g.tellBytes(s.config.Name, stats.SourceBytes[s.config.Name], store.ShareOf(app.MaxBacklog, s.config.Share), app)
+		g.tellBytes(s.config.Name, stats.SourceBytes[s.config.Name], s.share(), app)
 	}
 }
 

@@ -3,7 +3,9 @@ package handler
 import (
 	"errors"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -45,6 +47,26 @@ func statusOf(err error) int {
 		return status.StatusCode
 	}
 	return http.StatusServiceUnavailable
+}
+
+// rejectedWords and unavailableWords are the words that [reasonOf] gives, by what
+// is answered. The one in both is of a handler before ours, whose status counts.
+func rejectedWords() []string {
+	return append(verify.Reasons(), "too_large", "incomplete", "body")
+}
+
+func unavailableWords() []string {
+	words := slices.DeleteFunc(store.Reasons(), func(word string) bool { return word == "too_large" })
+	return append(words, "inflight", "keys", "body")
+}
+
+// words are those that the source's counts can have.
+func (h *Handler) words() gateway.Words {
+	w := gateway.Words{Rejected: rejectedWords(), Unavailable: unavailableWords()}
+	if h.within > 0 {
+		w.Answers = append(slices.Sorted(maps.Keys(ownWords)), "") // the backend's own has no word
+	}
+	return w
 }
 
 // reasonOf gives the metrics' word for an error.

@@ -7,6 +7,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/caddy-webhooks/caddy-webhooks/store"
+	"github.com/caddy-webhooks/caddy-webhooks/verify"
 )
 
 var returned = regexp.MustCompile(`return "(\w+)"`)
@@ -39,5 +42,21 @@ func TestTheDocsExplainWhyARequestIsRefusedAnsweredLaterOrWithTheNormalAnswer(t 
 		if !regexp.MustCompile("(?m)^\\|[^|]*`" + word + "`[^|]*\\|").Match(page) {
 			t.Errorf("%s is not explained", word)
 		}
+	}
+}
+
+// What is counted and was not expected would begin to exist with its first count.
+func TestEveryReasonIsExpected(t *testing.T) {
+	t.Parallel()
+	given := slices.Concat(returns(t, "answer.go", "reasonOf"), store.Reasons(), verify.Reasons())
+	expected := slices.Concat(rejectedWords(), unavailableWords())
+	for _, set := range [][]string{given, expected} {
+		slices.Sort(set)
+	}
+	if given, expected := slices.Compact(given), slices.Compact(expected); !slices.Equal(given, expected) {
+		t.Errorf("there are the reasons\n%q, expected are\n%q", given, expected)
+	}
+	if words := returns(t, "../store/errors.go", "Reason"); !slices.Equal(words, store.Reasons()) {
+		t.Errorf("the store gives %q, and lists %q", words, store.Reasons())
 	}
 }

@@ -253,7 +253,7 @@ func (h *Handler) register(ctx caddy.Context, config []byte) error {
 	}
 	c := gateway.SourceConfig{
 		Name: h.Name, Provider: h.From.Provider, JSON: config, Place: h.Places["webhooks"], Share: h.MaxBacklog, Owner: h,
-		Learns: h.From.Learn, Claim: h.claimOf,
+		Learns: h.From.Learn, Claim: h.claimOf, Words: h.words(),
 	}
 	server, _ := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	for _, to := range h.To {

@@ -35,6 +35,9 @@ var (
 	ErrGone = errors.New("the event's body is gone")
 )
 
+// Reasons lists every word that [Reason] gives.
+func Reasons() []string { return []string{"full", "backlog", "too_large", "closed", "failing"} }
+
 // Reason gives the word for an error of Accept that the metrics' `reason`
 // label uses; the set is closed.
 func Reason(err error) string {

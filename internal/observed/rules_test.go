@@ -19,13 +19,16 @@ import (
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/util/teststorage"
+
+	"github.com/caddy-webhooks/caddy-webhooks/internal/testkit"
+	"github.com/caddy-webhooks/caddy-webhooks/verify"
 )
 
 const example = "../../examples/observability/"
 
 // history is a Prometheus that has scraped a gateway for an hour, every 15 seconds:
-// the first half of it what from was, then what to is, with counters in between
-// rising evenly.
+// what from was, and in the last two minutes what to is. Counters jump in between,
+// as in a burst, and a counter that from does not have begins to exist with it.
 type history struct {
 	*testing.T
 	storage *teststorage.TestStorage
@@ -44,7 +47,7 @@ func remember(t *testing.T, from, to scrape, change func(s sample) (value float6
 	for _, s := range from.samples {
 		before[series(s).String()] = s.value
 	}
-	const steps = 240
+	const steps, burst = 240, 8
 	app := h.storage.Appender(context.Background())
 	for i := range steps {
 		at := h.end.Add(time.Duration(i-steps+1) * 15 * time.Second).UnixMilli()
@@ -53,18 +56,14 @@ func remember(t *testing.T, from, to scrape, change func(s sample) (value float6
 			if change != nil {
 				value, ok = change(s)
 			}
+			set := series(s)
+			// A gauge is as it is all the time.
+			if counts(s.name) && i < steps-burst {
+				was, known := before[set.String()]
+				value, ok = was, ok && known
+			}
 			if !ok {
 				continue
-			}
-			set := series(s)
-			// A counter that a change has raised rises from what it was; a gauge is so
-			// all the time.
-			if counts(s.name) {
-				was, known := before[set.String()]
-				if !known {
-					was = 0
-				}
-				value = was + (value-was)*float64(i)/(steps-1)
 			}
 			if _, err := app.Append(0, set, at, value); err != nil {
 				t.Fatal(err)
@@ -117,12 +116,32 @@ func (h history) selects(expr string) {
 	}
 	parser.Inspect(parsed, func(n parser.Node, _ []parser.Node) error {
 		if s, ok := n.(*parser.VectorSelector); ok {
-			if found := h.eval(s.String()); len(found) == 0 {
-				h.Errorf("%s: %s selects nothing", expr, s)
+			for _, one := range alternatives(s) {
+				if found := h.eval(one); len(found) == 0 {
+					h.Errorf("%s: %s selects nothing", expr, one)
+				}
 			}
 		}
 		return nil
 	})
+}
+
+// alternatives are a selector with each of the values that it lists for a label:
+// one that is not of the closed set would be hidden by the others.
+func alternatives(s *parser.VectorSelector) []string {
+	all := []string{s.String()}
+	for i, m := range s.LabelMatchers {
+		if m.Type != labels.MatchRegexp && m.Type != labels.MatchNotRegexp || !strings.Contains(m.Value, "|") {
+			continue
+		}
+		for value := range strings.SplitSeq(m.Value, "|") {
+			one := *s
+			one.LabelMatchers = slices.Clone(s.LabelMatchers)
+			one.LabelMatchers[i] = labels.MustNewMatcher(labels.MatchEqual, m.Name, value)
+			all = append(all, one.String())
+		}
+	}
+	return all
 }
 
 func rules(t *testing.T) []rulefmt.Rule {
@@ -200,50 +219,56 @@ func set(name string, value float64, pairs ...string) func(sample) (float64, boo
 	}
 }
 
+// goodDay is what a gateway would be on one: its one source, and room on the disk.
+func goodDay(s scrape) (well scrape) {
+	for _, one := range s.samples {
+		switch {
+		case one.labels["source"] != "" && one.labels["source"] != "good":
+			continue
+		case one.name == "caddy_webhooks_store_free_bytes":
+			one.value = 1 << 40
+		}
+		well.samples = append(well.samples, one)
+	}
+	return well
+}
+
+// firing has for each alert what makes it fire, and for how long that must last.
+var firing = map[string]struct {
+	change func(sample) (float64, bool)
+	lasts  time.Duration
+}{
+	"WebhooksGatewayMissing":           {func(s sample) (float64, bool) { return s.value, !strings.HasPrefix(s.name, "caddy_webhooks_") }, 2 * time.Minute},
+	"WebhooksAnsweredUnavailable":      {set("caddy_webhooks_events_unavailable_total", 3, "reason", "backlog"), 0},
+	"WebhooksDiskNearlyFull":           {set("caddy_webhooks_store_free_bytes", 1<<30), 5 * time.Minute},
+	"WebhooksStoreSlow":                {slow, 10 * time.Minute},
+	"WebhooksDestinationDown":          {set("caddy_webhooks_destination_state", 1, "state", "down"), 5 * time.Minute},
+	"WebhooksDestinationPausedForLong": {set("caddy_webhooks_destination_state", 1, "state", "paused"), 12 * time.Hour},
+	"WebhooksDestinationOrphaned":      {set("caddy_webhooks_destination_state", 1, "state", "orphaned"), 5 * time.Minute},
+	"WebhooksOldestPending":            {set("caddy_webhooks_oldest_pending_seconds", 7200), 0},
+	"WebhooksDead":                     {set("caddy_webhooks_deliveries", 3, "state", "dead"), 5 * time.Minute},
+	"WebhooksAttemptsFail":             {set("caddy_webhooks_attempts_total", 1e5, "outcome", "retry"), 15 * time.Minute},
+	"WebhooksBacklogHigh":              {set("caddy_webhooks_backlog_bytes", 9<<30), 5 * time.Minute},
+	"WebhooksSourceBacklogHigh":        {set("caddy_webhooks_source_backlog_bytes", 4.5*(1<<30)), 5 * time.Minute},
+	"WebhooksRefused":                  {set("caddy_webhooks_events_rejected_total", 1e5, "reason", "mismatch"), 10 * time.Minute},
+	"WebhooksAlertsDropped":            {set("caddy_webhooks_alerts_dropped_total", 1), 0},
+}
+
 func TestEachAlertFiresWhenItShouldAndNotInHealth(t *testing.T) {
 	t.Parallel()
-	b := everything(t)
-	sick := get(t, b.Gateway)
-	// well is the same gateway on a good day.
-	well := scrape{}
-	for _, s := range sick.samples {
-		switch {
-		case s.labels["source"] != "" && s.labels["source"] != "good", s.name == "caddy_webhooks_events_rejected_total", s.labels["outcome"] == "retry":
-			continue
-		case s.name == "caddy_webhooks_store_free_bytes":
-			s.value = 1 << 40
-		}
-		well.samples = append(well.samples, s)
-	}
+	well := goodDay(get(t, everything(t).Gateway))
 	healthy := remember(t, well, well, nil)
-	rejected := sample{"caddy_webhooks_events_rejected_total", map[string]string{"source": "good", "reason": "mismatch"}, 1e5}
-	failed := sample{"caddy_webhooks_attempts_total", map[string]string{"source": "good", "destination": "default", "outcome": "retry"}, 1e5}
-	full := sample{"caddy_webhooks_events_unavailable_total", map[string]string{"source": "good", "reason": "backlog"}, 1e3}
-	cases := map[string]struct {
-		more   *sample
-		change func(sample) (float64, bool)
-	}{
-		"WebhooksGatewayMissing":           {change: func(s sample) (float64, bool) { return s.value, !strings.HasPrefix(s.name, "caddy_webhooks_") }},
-		"WebhooksAnsweredUnavailable":      {more: &full},
-		"WebhooksDiskNearlyFull":           {change: set("caddy_webhooks_store_free_bytes", 1<<30)},
-		"WebhooksStoreSlow":                {change: slow},
-		"WebhooksDestinationDown":          {change: set("caddy_webhooks_destination_state", 1, "state", "down")},
-		"WebhooksDestinationPausedForLong": {change: set("caddy_webhooks_destination_state", 1, "state", "paused")},
-		"WebhooksDestinationOrphaned":      {change: set("caddy_webhooks_destination_state", 1, "state", "orphaned")},
-		"WebhooksOldestPending":            {change: set("caddy_webhooks_oldest_pending_seconds", 7200)},
-		"WebhooksDead":                     {change: set("caddy_webhooks_deliveries", 3, "state", "dead")},
-		"WebhooksAttemptsFail":             {more: &failed},
-		"WebhooksBacklogHigh":              {change: set("caddy_webhooks_backlog_bytes", 9<<30)},
-		"WebhooksRefused":                  {more: &rejected},
-		"WebhooksAlertsDropped":            {change: set("caddy_webhooks_alerts_dropped_total", 100)},
-	}
+	found := map[string]bool{}
 	for _, r := range rules(t) {
-		c, ok := cases[r.Alert]
+		c, ok := firing[r.Alert]
 		if !ok {
 			t.Errorf("nothing makes %s fire: add a case", r.Alert)
 			continue
 		}
-		delete(cases, r.Alert)
+		found[r.Alert] = true
+		if time.Duration(r.For) != c.lasts {
+			t.Errorf("%s fires after %v, want %v", r.Alert, r.For, c.lasts)
+		}
 		for _, name := range []string{"summary", "action"} {
 			if r.Annotations[name] == "" {
 				t.Errorf("%s has no %s", r.Alert, name)
@@ -252,16 +277,53 @@ func TestEachAlertFiresWhenItShouldAndNotInHealth(t *testing.T) {
 		if v := healthy.eval(r.Expr); len(v) != 0 {
 			t.Errorf("%s fires in health: %v", r.Alert, v)
 		}
-		ill := well
-		if c.more != nil {
-			ill.samples = append([]sample{*c.more}, well.samples...)
-		}
-		if v := remember(t, well, ill, c.change).eval(r.Expr); len(v) == 0 {
+		if v := remember(t, well, well, c.change).eval(r.Expr); len(v) == 0 {
 			t.Errorf("%s does not fire", r.Alert)
 		}
 	}
-	for name := range cases {
-		t.Errorf("there is no alert %s", name)
+	for name := range firing {
+		if !found[name] {
+			t.Errorf("there is no alert %s", name)
+		}
+	}
+}
+
+// Whoever sets up alerts has seen the gateway start. What goes wrong first must
+// not be what is missed.
+func TestAFirstBurstIsSeen(t *testing.T) {
+	t.Parallel()
+	b := everything(t)
+	later := get(t, b.Gateway)
+	fresh := testkit.New(t).Start(b.config)
+	h := remember(t, get(t, fresh), later, nil)
+	for _, expr := range []string{
+		`increase(caddy_webhooks_events_unavailable_total{source="down",reason="backlog"}[5m])`,
+		`increase(caddy_webhooks_events_rejected_total{source="good",reason="mismatch"}[5m])`,
+		`increase(caddy_webhooks_attempts_total{source="down",outcome="retry"}[5m])`,
+		`increase(caddy_webhooks_answers_total{source="answer",answer="backend",reason=""}[5m])`,
+		`increase(caddy_webhooks_attempt_seconds_count{source="good"}[5m])`,
+		`increase(caddy_webhooks_delivery_lag_seconds_count{source="good"}[5m])`,
+	} {
+		if v := h.eval(expr); len(v) != 1 || v[0].F <= 0 {
+			t.Errorf("%s is %v", expr, v)
+		}
+	}
+}
+
+// A secret that was changed on one side, or a clock that is wrong, has many names.
+func TestEveryReasonOfAProofThatFailsCounts(t *testing.T) {
+	t.Parallel()
+	well := goodDay(get(t, everything(t).Gateway))
+	for _, r := range rules(t) {
+		if r.Alert != "WebhooksRefused" {
+			continue
+		}
+		for _, reason := range verify.Reasons() {
+			h := remember(t, well, well, set("caddy_webhooks_events_rejected_total", 1e5, "reason", reason))
+			if fires, proof := len(h.eval(r.Expr)) != 0, reason != verify.ReasonMethod; fires != proof {
+				t.Errorf("with the reason %s it fires: %v", reason, fires)
+			}
+		}
 	}
 }
 
