@@ -24,6 +24,12 @@ var textChanges = []struct {
 	{ReasonSecretSpace, "lacks the line end (CR LF) with which it was entered at the provider: enter it there again without", func(s string) string {
 		return strings.TrimRight(s, "\r\n") + "\r\n"
 	}},
+	{ReasonSecretSpace, "lacks a blank that stands behind it at the provider: enter it there again without", func(s string) string {
+		return strings.TrimSpace(s) + " "
+	}},
+	{ReasonSecretSpace, "lacks a blank that stands before it at the provider: enter it there again without", func(s string) string {
+		return " " + strings.TrimSpace(s)
+	}},
 	{ReasonSecretSpace, "has white space within: remove it", func(s string) string { return strings.Join(strings.Fields(s), "") }},
 	{ReasonSecretSpace, `ends with \n as two characters: remove them`, func(s string) string { return strings.TrimSuffix(s, `\n`) }},
 	{ReasonSecretForm, "stands in quotes: remove them", unquoted},

@@ -216,6 +216,8 @@ func TestASecretThatIsWrittenWronglyIsRecognised(t *testing.T) {
 		{"stripe", verify.Options{}, "whsec_right", "whsec_right\n", verify.ReasonSecretSpace, "secret 1 has white space or a newline around it"},
 		{"stripe", verify.Options{}, "whsec_right\n", "whsec_right", verify.ReasonSecretSpace, "secret 1 lacks the newline"},
 		{"stripe", verify.Options{}, "whsec_right\r\n", "whsec_right", verify.ReasonSecretSpace, "lacks the line end (CR LF)"},
+		{"github", verify.Options{}, "right ", "right", verify.ReasonSecretSpace, "secret 1 lacks a blank that stands behind it at the provider"},
+		{"github", verify.Options{}, " right", "right", verify.ReasonSecretSpace, "secret 1 lacks a blank that stands before it at the provider"},
 		{"stripe", verify.Options{}, "whsec_right", "whsec_ri ght", verify.ReasonSecretSpace, "has white space within"},
 		{"stripe", verify.Options{}, "whsec_right", `whsec_right\n`, verify.ReasonSecretSpace, `ends with \n as two characters`},
 		{"stripe", verify.Options{}, "whsec_right", `"whsec_right"`, verify.ReasonSecretForm, "stands in quotes"},
