@@ -26,6 +26,9 @@ func TestOnlyWhoAsksForTracesGetsThem(t *testing.T) {
 		"an exporter":     {map[string]string{"OTEL_TRACES_EXPORTER": "console"}, true},
 		"none":            {map[string]string{"OTEL_TRACES_EXPORTER": "none", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost:4318"}, false},
 		"all is disabled": {map[string]string{"OTEL_SDK_DISABLED": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost:4318"}, false},
+		"in capitals":     {map[string]string{"OTEL_SDK_DISABLED": "TRUE", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost:4318"}, false},
+		"None":            {map[string]string{"OTEL_TRACES_EXPORTER": "None", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost:4318"}, false},
+		"not disabled":    {map[string]string{"OTEL_SDK_DISABLED": "false", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost:4318"}, true},
 		"another signal":  {map[string]string{"OTEL_METRICS_EXPORTER": "otlp"}, false},
 	} {
 		if got := wanted(func(name string) string { return c.env[name] }); got != c.want {
