@@ -77,14 +77,21 @@ sbom() {
 		-output "$out/caddy-webhooks_${version}_$1_$2.cdx.json" "$3" 2>/dev/null
 }
 
-# debian_version: 1.0.0-rc.1 comes before 1.0.0, and a version begins with a digit.
+# debian_version: 1.0.0-rc.1 comes before 1.0.0, what was made after 1.0.0 comes
+# after it (1.0.0-5-gabc, 1.0.0-dirty), and a version begins with a digit.
 debian_version() {
-	local v=${version#v}
+	local v=${version#v} after=
+	if [[ $v == *-dirty ]]; then
+		v=${v%-dirty} after=.dirty
+	fi
+	if [[ $v =~ ^(.*)-([0-9]+)-(g[0-9a-f]+)$ ]]; then
+		v=${BASH_REMATCH[1]} after=".${BASH_REMATCH[2]}.${BASH_REMATCH[3]}$after"
+	fi
 	case $v in
 	[0-9]*.*) ;;
 	*) v="0~$v" ;;
 	esac
-	printf '%s' "${v//-/\~}"
+	printf '%s' "${v//-/\~}${after:++${after#.}}"
 }
 
 # deb <arch> <binary>

@@ -119,3 +119,13 @@ func below(path, dir string) bool {
 	rel, err := filepath.Rel(dir, path)
 	return err == nil && filepath.IsLocal(rel)
 }
+
+// has tells whether a tool is on this machine. In CI all of them must be.
+func has(t *testing.T, tool string) bool {
+	t.Helper()
+	_, err := exec.LookPath(tool)
+	if err != nil && os.Getenv("CI") != "" {
+		t.Fatalf("%s is not installed; in CI it must be", tool)
+	}
+	return err == nil
+}

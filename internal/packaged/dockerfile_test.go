@@ -178,6 +178,16 @@ func TestTheImageKeepsEventsOnItsVolume(t *testing.T) {
 	}
 }
 
+// Caddy takes SIGTERM for an exit, on which running deliveries end; SIGQUIT, as
+// others have it, would break them off.
+func TestTheImageIsStoppedByTheSignalThatCaddyTakesForAnExit(t *testing.T) {
+	t.Parallel()
+	signals := image[*instructions.StopSignalCommand](t)
+	if len(signals) != 1 || signals[0].Signal != "SIGTERM" {
+		t.Errorf("STOPSIGNAL: %+v, want one, SIGTERM", signals)
+	}
+}
+
 func TestTheImageRunsTheCaddyfileThatItHas(t *testing.T) {
 	t.Parallel()
 	cmd := image[*instructions.CmdCommand](t)[0].CmdLine

@@ -197,6 +197,24 @@ func (m *manifest) mounted(path string) (core.Volume, *core.VolumeMount) {
 	return core.Volume{}, nil
 }
 
+// A directory of secrets or of configuration that can be written is a way to stay.
+func TestTheGatewayCanWriteToItsClaimAlone(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, m *manifest) {
+		for _, mount := range m.gateway.VolumeMounts {
+			v, _ := m.mounted(mount.MountPath)
+			if claim := v.PersistentVolumeClaim != nil; mount.ReadOnly == claim {
+				t.Errorf("%s is read only: %v", mount.MountPath, mount.ReadOnly)
+			}
+		}
+		for _, v := range m.template.Spec.Volumes {
+			if v.Secret != nil && (v.Secret.DefaultMode == nil || *v.Secret.DefaultMode != 0o440) {
+				t.Errorf("the files of the Secret %s can be read by all", v.Name)
+			}
+		}
+	})
+}
+
 func TestThePodKeepsEventsOnItsClaim(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, m *manifest) {
