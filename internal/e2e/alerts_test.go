@@ -109,7 +109,7 @@ func TestAlertsArePostedToAChatByTheExamplesScript(t *testing.T) {
 	t.Parallel()
 	for _, tool := range []string{"curl", "jq"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			t.Skip(tool + " is not installed")
+			testkit.Lacks(t, tool)
 		}
 	}
 	app, where := testkit.NewApp(t), newChat(t)
@@ -132,7 +132,7 @@ func TestAlertsArePostedToAChatByTheExamplesScript(t *testing.T) {
 func TestTheScriptsTakeWhatTheyAreToldForText(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("jq"); err != nil {
-		t.Skip("jq is not installed")
+		testkit.Lacks(t, "jq")
 	}
 	where, dir := newChat(t), t.TempDir()
 	const evil = "\"}$(touch ran)`touch ran`; touch ran\n'%s\\"

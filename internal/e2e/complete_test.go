@@ -30,7 +30,7 @@ printf '%s\n' "${COMPREPLY[@]}"
 func TestBashOffersWhatTheGatewayHas(t *testing.T) {
 	t.Parallel()
 	if _, err := os.Stat(bashCompletion); err != nil {
-		t.Skip("the package bash-completion is not installed")
+		testkit.Lacks(t, "the package bash-completion")
 	}
 	app := testkit.NewApp(t)
 	g := testkit.New(t).Start(one("shop", "orders", app.Addr(), ""))

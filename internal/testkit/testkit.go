@@ -30,7 +30,14 @@ const Secret = "It's a Secret to Everybody"
 // patience bounds every wait for something that must happen.
 const patience = 30 * time.Second
 
+// prebuilt is the variable with the path of a binary that was built from these
+// sources, for a run over all packages: each would build it anew.
+const prebuilt = "WEBHOOKS_BINARY"
+
 var build = sync.OnceValues(func() (string, error) {
+	if path := os.Getenv(prebuilt); path != "" {
+		return path, watched(root())
+	}
 	dir, err := os.MkdirTemp("", "webhooks-testkit")
 	if err != nil {
 		return "", err
@@ -75,9 +82,19 @@ func Binary(t testing.TB) string {
 
 // Cleanup removes what [Binary] built; call it at the end of TestMain.
 func Cleanup() {
-	if path, err := build(); err == nil {
+	if path, err := build(); err == nil && os.Getenv(prebuilt) == "" {
 		_ = os.RemoveAll(filepath.Dir(path))
 	}
+}
+
+// Lacks ends a test that cannot be made for want of something. In CI that is a
+// failure: what is skipped there is never tested.
+func Lacks(t testing.TB, what string) {
+	t.Helper()
+	if os.Getenv("CI") != "" {
+		t.Fatalf("%s is not installed; in CI it must be", what)
+	}
+	t.Skipf("%s is not installed", what)
 }
 
 // Gateway is a running Caddy.
