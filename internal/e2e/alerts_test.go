@@ -24,7 +24,7 @@ func alerting(t *testing.T, env ...string) *testkit.Gateway {
 	if out, err := exec.Command("go", "build", "-o", g.Program, "./testdata/alerting").CombinedOutput(); err != nil {
 		t.Fatalf("building: %v\n%s", err, out)
 	}
-	for _, name := range []string{"alert.sh", "webhook.sh"} {
+	for _, name := range []string{"alert.sh", "backlog.sh", "webhook.sh"} {
 		script, err := os.ReadFile(filepath.Join("..", "..", "examples", "alerts", name))
 		if err == nil {
 			err = os.WriteFile(filepath.Join(g.Dir, name), script, 0o700)
@@ -40,7 +40,7 @@ func TestExampleAlertsTellsOfWhatGoesWrongAndRightAgain(t *testing.T) {
 	t.Parallel()
 	app := testkit.NewApp(t)
 	app.Answer(unavailableApp)
-	config := example(t, "alerts", "localhost:3000", app.Addr()+" {\n\t\t\tretry {\n\t\t\t\tbackoff 20ms 50ms\n\t\t\t}\n\t\t}", "80% 1h", "80% 1s")
+	config := example(t, "alerts", "localhost:3000", app.Addr()+" {\n\t\t\tretry {\n\t\t\t\tbackoff 20ms 50ms\n\t\t\t}\n\t\t}", "80% 1h", "80% 1s\n\t\tmax_backlog 28B")
 	g := alerting(t, "GITHUB_SECRET="+testkit.Secret).Start(config)
 	url := "http://" + g.Addr + "/github"
 	told := func(want string) {
@@ -60,7 +60,8 @@ func TestExampleAlertsTellsOfWhatGoesWrongAndRightAgain(t *testing.T) {
 		}
 	}
 	told("down github/default: ")
-	told("backlog github/default: age")
+	told("backlog github/default: 6 events wait, the oldest for ")
+	told("backlog github: 12 bytes wait, 85 % of the 14 that may; ")
 	if err := g.Reload(strings.Replace(config, "# Somebody", "# Whoever", 1)); err != nil {
 		t.Fatal(err)
 	}
@@ -155,5 +156,22 @@ func TestTheScriptsTakeWhatTheyAreToldForText(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(dir, "ran")); err == nil {
 		t.Error("a script has run what it was told")
+	}
+}
+
+func TestABacklogIsToldInWords(t *testing.T) {
+	t.Parallel()
+	script, err := filepath.Abs(filepath.Join("..", "..", "examples", "alerts", "backlog.sh"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, args := range map[string][]string{
+		"backlog all sources 9 bytes wait, 90 % of the 10 that may; beyond that webhooks are answered 503\n": {"bytes", "", "", "9", "10", "90", "", ""},
+		"backlog shop/$(id) 3 events wait, the oldest for 4000 s\n":                                          {"age", "shop", "$(id)", "", "", "", "3", "4000"},
+	} {
+		out, err := exec.CommandContext(t.Context(), script, append([]string{"echo"}, args...)...).CombinedOutput()
+		if err != nil || string(out) != want {
+			t.Errorf("%q: %q, %v", args, out, err)
+		}
 	}
 }

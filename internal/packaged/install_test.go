@@ -28,6 +28,17 @@ func blocks(t *testing.T, language string) []string {
 	return texts
 }
 
+// A reader who has nothing yet must learn where what is installed comes from.
+func TestThePageSaysWherePackagesComeFromBeforeItInstallsThem(t *testing.T) {
+	t.Parallel()
+	before, _, found := strings.Cut(read(t, install), "\n## Debian and Ubuntu\n")
+	for _, place := range []string{"/releases)", "packaging/release.sh linux/amd64", "SHA256SUMS"} {
+		if !found || !strings.Contains(before, place) {
+			t.Errorf("%s is not named", place)
+		}
+	}
+}
+
 func TestThePageNamesFilesThatThereAre(t *testing.T) {
 	t.Parallel()
 	for _, path := range regexp.MustCompile(`packaging/[\w./-]*\w`).FindAllString(read(t, install), -1) {
@@ -36,6 +47,9 @@ func TestThePageNamesFilesThatThereAre(t *testing.T) {
 		}
 	}
 	for _, link := range regexp.MustCompile(`\]\(([^)#]+)`).FindAllStringSubmatch(read(t, install), -1) {
+		if strings.HasPrefix(link[1], "https://") {
+			continue
+		}
 		if _, err := os.Stat(filepath.Join(root, "docs", link[1])); err != nil {
 			t.Error(err)
 		}
@@ -93,5 +107,22 @@ func compose(t *testing.T, needs time.Duration) {
 	name, path, _ := strings.Cut(s.Volumes[0], ":")
 	if _, found := file.Volumes[name]; !found || path != volume(t) {
 		t.Errorf("events lie on no volume: %q", s.Volumes)
+	}
+}
+
+// `caddy run` keeps its terminal, and another one has none of its variables.
+func TestTheFirstStepsNeedNoVariableOfAnotherTerminal(t *testing.T) {
+	t.Parallel()
+	page := read(t, "docs/getting-started.md")
+	_, later, found := strings.Cut(page, "\n```sh\ncaddy run\n```\n")
+	_, second, told := strings.Cut(later, "In a second terminal")
+	before, _, used := strings.Cut(second, "$HOOK_SECRET")
+	if !found || !told || !used || !strings.Contains(before, "\nexport HOOK_SECRET=") {
+		t.Error("what comes behind `caddy run` counts on its terminal")
+	}
+	for _, name := range []string{"/etc/caddy-webhooks/environment", "caddy-webhooks webhooks"} {
+		if !strings.Contains(page, name) {
+			t.Errorf("with the package it is another way: %s is not named", name)
+		}
 	}
 }

@@ -167,7 +167,7 @@ func TestTheShellScriptsPassShellcheck(t *testing.T) {
 	if !has(t, "shellcheck") {
 		t.Skip("shellcheck is not here")
 	}
-	scripts := []string{"packaging/release.sh", "packaging/debian/postinst", "packaging/debian/prerm", "packaging/debian/postrm", ".ci/run", ".ci/release"}
+	scripts := []string{"packaging/release.sh", "packaging/debian/postinst", "packaging/debian/prerm", "packaging/debian/postrm", ".ci/run", ".ci/release", "examples/alerts/alert.sh", "examples/alerts/backlog.sh", "examples/alerts/webhook.sh"}
 	for _, script := range scripts {
 		if info, err := os.Stat(filepath.Join(root, script)); err != nil || info.Mode().Perm()&0o111 == 0 {
 			t.Errorf("%s cannot be run: %v", script, err)
