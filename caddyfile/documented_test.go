@@ -1,12 +1,19 @@
 package caddyfile_test
 
 import (
+	"fmt"
 	"maps"
 	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/caddy-webhooks/caddy-webhooks/deliver"
+	"github.com/caddy-webhooks/caddy-webhooks/gateway"
+	"github.com/caddy-webhooks/caddy-webhooks/handler"
+	"github.com/caddy-webhooks/caddy-webhooks/verify"
 )
 
 // firstCell is the first code of a table's row: the subdirective's form.
@@ -104,5 +111,76 @@ func TestEverySubdirectiveOfFromIsDocumented(t *testing.T) {
 		if _, err := adapt([]byte(text)); err == nil || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), "write: "+name+" ") {
 			t.Errorf("%s without a value: %v", name, err)
 		}
+	}
+}
+
+// brief is a duration as people write it: 72h, 10m, 7d.
+func brief[D ~int64](d D) string {
+	const day = 24 * time.Hour
+	t := time.Duration(d)
+	switch {
+	case t%day == 0 && t != 3*day: // 72h is not said in days
+		return fmt.Sprint(int(t/day), "d")
+	case t%time.Hour == 0:
+		return fmt.Sprint(int(t.Hours()), "h")
+	case t%time.Minute == 0:
+		return fmt.Sprint(int(t.Minutes()), "m")
+	}
+	return fmt.Sprint(int(t.Seconds()), "s")
+}
+
+func TestTheDefaultsOfThePageAreThoseOfTheCode(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	never := strings.Trim(fmt.Sprint(deliver.DefaultNever()), "[]")
+	for row, want := range map[string]string{
+		"dedup <window>\\|off":                         "`" + brief(handler.DefaultDedupWindow) + "`",
+		"respond backend [within <duration>]":          "nobody waits; `" + brief(handler.DefaultWithin) + "`",
+		"max_body <size>":                              "the provider's cap, else " + fmt.Sprint(handler.DefaultMaxBody>>20, "MiB"),
+		"concurrency <n>":                              fmt.Sprint(deliver.DefaultConcurrency),
+		"timeout <duration>":                           brief(deliver.DefaultTimeout),
+		"retry { for <duration> }":                     brief(deliver.DefaultFor),
+		"retry { backoff <first> <max> }":              brief(deliver.DefaultBackoffFirst) + " " + brief(deliver.DefaultBackoffMax),
+		"retry { never <status>... }":                  never,
+		"retention <duration> [<size>]":                "`" + brief(gateway.DefaultRetention) + "`, a quarter of the file system",
+		"alert_backlog <percent>%\\|off [<age>\\|off]": fmt.Sprintf("`%d%% %s`", gateway.DefaultAlertPercent, brief(gateway.DefaultAlertAge)),
+		"max_inflight <size>":                          fmt.Sprint(gateway.DefaultMaxInflight>>20, "MiB"),
+	} {
+		m := regexp.MustCompile("(?m)^\\| `" + regexp.QuoteMeta(row) + "` \\|.*\\| (.*) \\|$").FindSubmatch(text)
+		if m == nil {
+			t.Errorf("the page has no row %s", row)
+		} else if string(m[1]) != want {
+			t.Errorf("%s: the page says %s, the code %s", row, m[1], want)
+		}
+	}
+	if row := fmt.Sprintf("says. | %dGiB |", gateway.DefaultMaxBacklog>>30); !strings.Contains(string(text), row) {
+		t.Errorf("the global max_backlog: the page has no row that ends with %s", row)
+	}
+}
+
+func TestTheParametersOfTheGenericSchemesAreThoseOfThePage(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, part, _ := strings.Cut(string(text), "\n| parameter | of | meaning |\n")
+	part, _, _ = strings.Cut(part, "\n\n")
+	page := map[string]bool{}
+	for line := range strings.Lines(part) {
+		cell, _, _ := strings.Cut(strings.TrimPrefix(line, "|"), " | ")
+		for _, m := range regexp.MustCompile("`([a-z_]+) ").FindAllStringSubmatch(cell, -1) {
+			page[m[1]] = true
+		}
+	}
+	code := map[string]bool{}
+	for _, name := range verify.Params() {
+		code[name] = true
+	}
+	if !maps.Equal(page, code) {
+		t.Errorf("the page has %v\nthe schemes take %v", slices.Sorted(maps.Keys(page)), slices.Sorted(maps.Keys(code)))
 	}
 }
