@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -10,19 +11,37 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/caddy-webhooks/caddy-webhooks/internal/testkit"
 )
+
+// built tells that there is something to remove.
+var built atomic.Bool
+
+// buildAlerting builds a gateway with a handler of Caddy's events, once.
+var buildAlerting = sync.OnceValues(func() (string, error) {
+	built.Store(true)
+	dir, err := os.MkdirTemp("", "webhooks-alerting")
+	if err != nil {
+		return "", err
+	}
+	binary := filepath.Join(dir, "caddy")
+	if out, err := exec.Command("go", "build", "-o", binary, "./testdata/alerting").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("building: %w\n%s", err, out)
+	}
+	return binary, nil
+})
 
 // alerting is a gateway whose binary has a handler of Caddy's events, in a
 // directory with the example's scripts.
 func alerting(t *testing.T, env ...string) *testkit.Gateway {
 	t.Helper()
 	g := testkit.New(t, env...)
-	g.Program = filepath.Join(t.TempDir(), "caddy")
-	if out, err := exec.Command("go", "build", "-o", g.Program, "./testdata/alerting").CombinedOutput(); err != nil {
-		t.Fatalf("building: %v\n%s", err, out)
+	var err error
+	if g.Program, err = buildAlerting(); err != nil {
+		t.Fatal(err)
 	}
 	for _, name := range []string{"alert.sh", "backlog.sh", "webhook.sh"} {
 		script, err := os.ReadFile(filepath.Join("..", "..", "examples", "alerts", name))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +17,11 @@ import (
 func TestMain(m *testing.M) {
 	code := m.Run()
 	testkit.Cleanup()
+	if built.Load() {
+		if path, err := buildAlerting(); err == nil {
+			_ = os.RemoveAll(filepath.Dir(path))
+		}
+	}
 	os.Exit(code)
 }
 

@@ -85,8 +85,18 @@ func TestConformance(t *testing.T) {
 	storetest.Run(t, harness(nothing))
 }
 
+// unwatched leaves a run of the suite to the time without the race detector: the
+// same operations are watched once already, and so are reopenings.
+func unwatched(t *testing.T) {
+	t.Helper()
+	if raced {
+		t.Skip("it is run without the race detector")
+	}
+}
+
 func TestConformanceReopenedBetweenOperations(t *testing.T) {
 	t.Parallel()
+	unwatched(t)
 	h := harness(nothing)
 	h.Always = true
 	storetest.Run(t, h)
@@ -94,6 +104,7 @@ func TestConformanceReopenedBetweenOperations(t *testing.T) {
 
 func TestConformanceWithTheIndexDeletedBetweenOperations(t *testing.T) {
 	t.Parallel()
+	unwatched(t)
 	h := harness(deleteIndex)
 	h.Always = true
 	storetest.Run(t, h)

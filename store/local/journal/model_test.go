@@ -330,7 +330,7 @@ func maxTime(a, b time.Time) time.Time {
 func TestRandomOperationsKeepEveryPromise(t *testing.T) {
 	t.Parallel()
 	seeds, steps := uint64(200), 150
-	if testing.Short() {
+	if testing.Short() || raced {
 		seeds = 20
 	}
 	for seed := range seeds {
