@@ -206,6 +206,9 @@ func events(g Gateway, w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return fail(http.StatusBadRequest, err)
 	}
+	if err := within(g.Store(), f.Before); err != nil {
+		return err
+	}
 	page, err := g.Store().Query(r.Context(), f)
 	if err != nil {
 		return failed(err)

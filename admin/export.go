@@ -27,6 +27,9 @@ func export(g Gateway, w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return fail(http.StatusBadRequest, err)
 	}
+	if err := within(g.Store(), f.After); err != nil {
+		return err
+	}
 	latest, err := newest(r.Context(), g.Store())
 	if err != nil {
 		return failed(err)
@@ -49,9 +52,8 @@ func readExport(q url.Values) (store.Filter, error) {
 	if q.Has("limit") {
 		return store.Filter{}, errors.New("parameter limit: an export has all that matches; use since and until")
 	}
-	f, err := query.Parse(q, time.Now())
-	f.After, f.Before = f.Before, 0
-	f.OldestFirst, f.Limit = true, tailPage
+	f, _, err := query.Onward(q, time.Now())
+	f.Limit = tailPage
 	return f, err //nolint:wrapcheck // it says which parameter
 }
 
@@ -109,7 +111,7 @@ func (s stream) write(text []byte) error {
 	if err := s.control.SetWriteDeadline(time.Now().Add(streamWrite)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return fmt.Errorf("limiting the time for writing: %w", err)
 	}
-	if _, err := s.w.Write(text); err != nil {
+	if _, err := s.w.Write(text); err != nil { //nolint:gosec // lines of JSON or server-sent events: no browser takes them for a page
 		return fmt.Errorf("writing the answer: %w", err)
 	}
 	return nil

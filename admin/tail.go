@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -36,8 +35,12 @@ type tailing struct {
 	s      store.Store
 	out    stream
 	filter store.Filter
-	// after is the number of the last event that was looked at.
+	// after is the number of the last event that was looked at; given tells that
+	// it was named, and need not be found.
 	after uint64
+	given bool
+	// sent is when something was last sent.
+	sent time.Time
 	// body tells that contents are wanted, open that secrets in them are.
 	body, open bool
 }
@@ -50,10 +53,8 @@ func tail(g Gateway, w http.ResponseWriter, r *http.Request) error {
 		return fail(http.StatusBadRequest, err)
 	}
 	t.s, t.out = g.Store(), stream{w: w, control: http.NewResponseController(w)}
-	if t.after == 0 && t.filter.Since.IsZero() {
-		if t.after, err = newest(r.Context(), t.s); err != nil {
-			return failed(err)
-		}
+	if err := t.begin(r.Context()); err != nil {
+		return err
 	}
 	if tails.Add(1) > maxTails {
 		tails.Add(-1)
@@ -72,6 +73,41 @@ func tail(g Gateway, w http.ResponseWriter, r *http.Request) error {
 		err = t.next(r.Context())
 	}
 	return nil
+}
+
+// begin finds where to go on: at the cursor, with since at the oldest event, and
+// else behind the newest one.
+func (t *tailing) begin(ctx context.Context) (err error) {
+	switch {
+	case t.given:
+		return within(t.s, t.after)
+	case !t.filter.Since.IsZero():
+		return nil
+	}
+	if t.after, err = newest(ctx, t.s); err != nil {
+		return failed(err)
+	}
+	return nil
+}
+
+// errBeyond is the answer to a cursor at which nothing would ever come.
+var errBeyond = errors.New("the cursor is beyond the newest event: it is of another store, or this one was restored; leave it out, or use since")
+
+// within refuses a cursor beyond the newest event that there ever was.
+func within(s store.Store, cursor uint64) error {
+	if cursor == 0 {
+		return nil
+	}
+	ended, end := context.WithCancel(context.Background())
+	end() // what is there already is told all the same
+	_, err := s.Await(ended, cursor-1)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, context.Canceled):
+		return fail(http.StatusConflict, errBeyond)
+	}
+	return failed(err)
 }
 
 // newest is the number of the newest event, 0 if there is none.
@@ -105,11 +141,10 @@ func readTail(r *http.Request) (*tailing, error) {
 	if last := r.Header.Get("Last-Event-Id"); last != "" {
 		q.Set("cursor", last)
 	}
-	if t.filter, err = query.Parse(q, time.Now()); err != nil {
+	if t.filter, t.given, err = query.Onward(q, time.Now()); err != nil {
 		return nil, err //nolint:wrapcheck // it says which parameter
 	}
-	t.after, t.filter.Before = t.filter.Before, 0
-	t.filter.OldestFirst, t.filter.Limit = true, tailPage
+	t.after, t.filter.Limit = t.filter.After, tailPage
 	return t, nil
 }
 
@@ -124,9 +159,10 @@ func flagged(q url.Values, name string) (bool, error) {
 	return true, nil
 }
 
-// next waits for events and sends them, or a heartbeat if none come.
+// next waits for events and sends them. What passes without a match for too long
+// gives a heartbeat, as silence does.
 func (t *tailing) next(ctx context.Context) error {
-	wait, cancel := context.WithTimeout(ctx, heartbeat)
+	wait, cancel := context.WithDeadline(ctx, t.sent.Add(heartbeat))
 	defer cancel()
 	latest, err := t.s.Await(wait, t.after)
 	switch {
@@ -138,22 +174,35 @@ func (t *tailing) next(ctx context.Context) error {
 		return err
 	}
 	for t.after < latest {
-		f := t.filter
-		f.After, f.Before = t.after, latest+1
-		page, err := t.s.Query(ctx, f)
-		if err != nil {
-			return fmt.Errorf("reading what is new: %w", err)
+		if err := t.page(ctx, latest); err != nil {
+			return err
 		}
-		for _, row := range page.Rows {
-			if err := t.send(ctx, row); err != nil {
+		if time.Since(t.sent) >= heartbeat {
+			if err := t.beat(); err != nil {
 				return err
 			}
 		}
-		if t.after = page.Next; page.Next == 0 {
-			t.after = latest
-		}
 	}
 	return t.out.flush()
+}
+
+// page looks at the next events up to the latest, and sends those that match.
+func (t *tailing) page(ctx context.Context, latest uint64) error {
+	f := t.filter
+	f.After, f.Before = t.after, latest+1
+	page, err := t.s.Query(ctx, f)
+	if err != nil {
+		return fmt.Errorf("reading what is new: %w", err)
+	}
+	for _, row := range page.Rows {
+		if err := t.send(ctx, row); err != nil {
+			return err
+		}
+	}
+	if t.after = page.Next; page.Next == 0 {
+		t.after = latest
+	}
+	return nil
 }
 
 // send writes one event.
@@ -177,12 +226,18 @@ func (t *tailing) send(ctx context.Context, row store.Row) error {
 		return fmt.Errorf("writing event %s: %w", row.ID, err)
 	}
 	b.WriteByte('\n')
-	return t.out.write(b.Bytes())
+	return t.write(b.Bytes())
+}
+
+// write sends something, and remembers when.
+func (t *tailing) write(text []byte) error {
+	t.sent = time.Now()
+	return t.out.write(text)
 }
 
 // beat sends where to go on, and no event.
 func (t *tailing) beat() error {
-	if err := t.out.write([]byte("id: " + strconv.FormatUint(t.after, 36) + "\n\n")); err != nil {
+	if err := t.write([]byte("id: " + query.Cursor(t.after) + "\n\n")); err != nil {
 		return err
 	}
 	return t.out.flush()

@@ -2,15 +2,19 @@ package admin
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/caddy-webhooks/caddy-webhooks/event"
 	"github.com/caddy-webhooks/caddy-webhooks/store"
+	"github.com/caddy-webhooks/caddy-webhooks/store/memory"
 )
 
 // follower reads a stream of events.
@@ -134,6 +138,74 @@ func TestWhoFollowsMissesNothingOverABreak(t *testing.T) {
 	if _, err := blogOnly.in.ReadString('\n'); err == nil {
 		t.Error("with the store closed it goes on")
 	}
+}
+
+// One that follows an empty store and breaks off is told of what came meanwhile.
+func TestWhoFollowsFromTheBeginningGoesOnThere(t *testing.T) {
+	t.Parallel()
+	a, s := deskAPI(t, dest("shop", "default"))
+	server := serving(t, a)
+	for _, target := range []string{"/webhooks/tail", "/webhooks/tail?since=-1h"} {
+		follow(t, server, target, "").stop()
+	}
+	ids := accept(t, s, "shop", 2, "default")
+	for _, f := range []*follower{
+		follow(t, server, "/webhooks/tail", "0"), follow(t, server, "/webhooks/tail?cursor=0", ""), follow(t, server, "/webhooks/tail?since=-1h", "0"),
+	} {
+		for _, id := range ids {
+			if v := f.next(); v.Event != id.String() {
+				t.Errorf("it is told of %+v, want %s", v, id)
+			}
+		}
+	}
+	if lines := exported(t, server, "?cursor=0"); len(lines) != 2 {
+		t.Errorf("an export from the beginning has %d lines", len(lines))
+	}
+}
+
+func TestACursorOfAnotherStoreIsRefused(t *testing.T) {
+	t.Parallel()
+	a, s := deskAPI(t, dest("shop", "default"))
+	accept(t, s, "shop", 3, "default")
+	for target, want := range map[string]int{
+		"/webhooks/tail?cursor=4": 409, "/webhooks/tail?cursor=3w5e11264sgsf": 409, "/webhooks/tail?cursor=3w5e11264sgsg": 400,
+		"/webhooks/export?cursor=4": 409, "/webhooks/export?cursor=3w5e11264sgsf": 409, "/webhooks/export?cursor=3": 200,
+		"/webhooks/events?cursor=4": 409, "/webhooks/events?cursor=3": 200, "/webhooks/events?cursor=0": 400,
+	} {
+		status, text, _ := call(t, a, "GET", target, "")
+		if status != want || status == 409 && text != errBeyond.Error() {
+			t.Errorf("%s: %d %s, want %d", target, status, text, want)
+		}
+	}
+}
+
+// What passes a narrow filter is silence to the one who follows.
+func TestAFilterDoesNotSilenceHeartbeats(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := memory.New(memory.Options{})
+		w := httptest.NewRecorder()
+		f := &tailing{
+			s: s, out: stream{w: w, control: http.NewResponseController(w)}, sent: time.Now(),
+			filter: store.Filter{Source: "blog", OldestFirst: true, Limit: tailPage},
+		}
+		ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+		defer stop()
+		go func() {
+			for ctx.Err() == nil {
+				accept(t, s, "shop", 1, "default")
+				time.Sleep(100 * time.Millisecond)
+			}
+		}()
+		for err := error(nil); err == nil; {
+			err = f.next(ctx)
+		}
+		if beats := strings.Split(strings.TrimSpace(w.Body.String()), "\n\n"); len(beats) < 3 || len(beats) > 4 || beats[2] < "id: c" {
+			t.Errorf("within a minute came %q", beats)
+		}
+		synctest.Wait()
+		_ = s.Close()
+	})
 }
 
 func TestContentsAreMaskedUnlessSecretsAreAskedFor(t *testing.T) {

@@ -61,6 +61,11 @@ var fields = map[string]func(f *store.Filter, v string, now time.Time) error{
 	},
 }
 
+// Filters lists the parameters that choose events, without those of pages.
+func Filters() []string {
+	return slices.DeleteFunc(Names(), func(name string) bool { return name == "limit" || name == "cursor" })
+}
+
 // Cursor writes a page's end as the parameter cursor has it.
 func Cursor(before uint64) string { return strconv.FormatUint(before, 36) }
 
@@ -86,6 +91,26 @@ func Parse(q url.Values, now time.Time) (store.Filter, error) {
 		return f, errors.New("parameter until: must be later than since")
 	}
 	return f, nil
+}
+
+// Onward reads parameters as [Parse] does, for one that goes on from its cursor
+// towards newer events: there the cursor is the filter's After, and may be 0, the
+// beginning. given tells whether there is one.
+func Onward(q url.Values, now time.Time) (f store.Filter, given bool, err error) {
+	if err := Only(q, Names()...); err != nil {
+		return f, false, err
+	}
+	var after uint64
+	if given = q.Has("cursor"); given {
+		if after, err = strconv.ParseUint(q.Get("cursor"), 36, 64); err != nil {
+			return f, false, fmt.Errorf("parameter cursor: %q: must be what an answer gave", q.Get("cursor"))
+		}
+		q = maps.Clone(q)
+		q.Del("cursor")
+	}
+	f, err = Parse(q, now)
+	f.After, f.OldestFirst = after, true
+	return f, given, err
 }
 
 // Fix gives the same parameters with their times written out, so that they mean
@@ -121,6 +146,12 @@ func Only(q url.Values, allowed ...string) error {
 // errTime tells how to write a time.
 var errTime = errors.New("must be a time such as 2026-01-02T15:04:05Z, or one before now such as -2h or -7d")
 
+// errNever is the answer to the one time that stands for none.
+var errNever = errors.New("is the time that programs write where they have none; leave it out for no limit")
+
+// errWait tells how to write a duration.
+var errWait = errors.New("must be a duration such as 90m, 1h or 1d")
+
 // maxDays bounds relative times, far within what a duration can hold.
 const maxDays = 36500
 
@@ -139,8 +170,27 @@ func parseTime(v string, now time.Time) (time.Time, error) {
 		return time.Time{}, errTime
 	}
 	t, err := time.Parse(time.RFC3339, v)
-	if err != nil {
+	switch {
+	case err != nil:
 		return t, errTime
+	case t.IsZero():
+		// To a filter it would be no bound at all, and a discard of everything.
+		return t, errNever
 	}
 	return t, nil
+}
+
+// ParseWait reads how long something may take: 90m, 1h30m, or 1d.
+func ParseWait(v string) (time.Duration, error) {
+	if days, ok := strings.CutSuffix(v, "d"); ok {
+		if n, err := strconv.ParseFloat(days, 64); err == nil && n > 0 && n <= maxDays {
+			return time.Duration(n * 24 * float64(time.Hour)), nil
+		}
+		return 0, errWait
+	}
+	d, err := time.ParseDuration(v)
+	if err != nil || d <= 0 {
+		return 0, errWait
+	}
+	return d, nil
 }

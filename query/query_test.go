@@ -103,6 +103,57 @@ func TestFixedTimesMeanTheSameLater(t *testing.T) {
 	}
 }
 
+// To a filter the zero time is no bound: a discard of what came before it would
+// take everything.
+func TestTheTimeThatStandsForNoneIsNoBound(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"since", "until"} {
+		for _, v := range []string{"0001-01-01T00:00:00Z", "0001-01-01T02:00:00+02:00"} {
+			if _, err := query.Parse(url.Values{name: {v}}, now); err == nil || !strings.Contains(err.Error(), "leave it out for no limit") {
+				t.Errorf("%s=%s: %v", name, v, err)
+			}
+		}
+	}
+	if f := parse(t, url.Values{"until": {"0001-01-01T00:00:01Z"}}); f.Until.IsZero() {
+		t.Error("a second later is no bound either")
+	}
+}
+
+func TestACursorMayBeTheBeginningForOneThatGoesOn(t *testing.T) {
+	t.Parallel()
+	for v, want := range map[string]uint64{"0": 0, "zz": 1295} {
+		f, given, err := query.Onward(url.Values{"cursor": {v}, "state": {"dead"}}, now)
+		if err != nil || !given || f.After != want || f.Before != 0 || !f.OldestFirst || f.State != event.Dead {
+			t.Errorf("%s: %+v %v %v", v, f, given, err)
+		}
+	}
+	if f, given, err := query.Onward(url.Values{"since": {"-1h"}}, now); err != nil || given || f.After != 0 {
+		t.Errorf("without one: %+v %v %v", f, given, err)
+	}
+	for _, q := range []url.Values{{"cursor": {"-1"}}, {"cursor": {""}}, {"cursor": {"1", "2"}}, {"colour": {"red"}}} {
+		if _, _, err := query.Onward(q, now); err == nil {
+			t.Errorf("%v is taken", q)
+		}
+	}
+	if _, err := query.Parse(url.Values{"cursor": {"0"}}, now); err == nil {
+		t.Error("there is no page before the first event")
+	}
+}
+
+func TestAWaitTakesDays(t *testing.T) {
+	t.Parallel()
+	for v, want := range map[string]time.Duration{"1d": 24 * time.Hour, "1.5d": 36 * time.Hour, "90m": 90 * time.Minute, "1h30m": 90 * time.Minute} {
+		if got, err := query.ParseWait(v); err != nil || got != want {
+			t.Errorf("%s: %v %v", v, got, err)
+		}
+	}
+	for _, v := range []string{"0", "-1h", "0d", "-1d", "NaNd", "1e9d", "x", "d"} {
+		if got, err := query.ParseWait(v); err == nil {
+			t.Errorf("%s is taken for %v", v, got)
+		}
+	}
+}
+
 func parse(t *testing.T, q url.Values) store.Filter {
 	t.Helper()
 	f, err := query.Parse(q, now)
@@ -113,7 +164,7 @@ func parse(t *testing.T, q url.Values) store.Filter {
 }
 
 func FuzzFiltersNeverPanicAndStayInBounds(f *testing.F) {
-	for _, q := range []string{"", "state=dead&limit=10", "since=-2h&until=-1h", "since=-NaNd", "cursor=zz", "q=%00", "limit=99999999999999999999"} {
+	for _, q := range []string{"", "state=dead&limit=10", "since=-2h&until=-1h", "since=-NaNd", "until=0001-01-01T00:00:00Z", "cursor=zz", "q=%00", "limit=99999999999999999999"} {
 		f.Add(q)
 	}
 	f.Fuzz(func(t *testing.T, raw string) {
@@ -137,7 +188,7 @@ func checkFilter(t *testing.T, q url.Values, got store.Filter) {
 	if q.Has("since") && q.Has("until") && !got.Since.Before(got.Until) {
 		t.Errorf("%v: an empty span %v to %v", q, got.Since, got.Until)
 	}
-	if len(q) > 0 && reflect.ValueOf(got).IsZero() && !q.Has("since") && !q.Has("until") {
+	if len(q) > 0 && reflect.ValueOf(got).IsZero() {
 		t.Errorf("%v: its parameters were dropped", q)
 	}
 }
