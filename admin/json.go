@@ -153,7 +153,7 @@ func toRecord(r store.Record, open bool) recordJSON {
 		d.Attempts = attempts
 	}
 	if e := r.Event; e != nil {
-		v.Method, v.URI, v.Headers, v.Body = e.Method, maskText(e.URI, proof), mask(e.Header, proof), list(e.Body)
+		v.Method, v.URI, v.Headers, v.Body = e.Method, maskURI(e.URI, proof), mask(e.Header, proof), list(e.Body)
 		if open {
 			v.URI, v.Headers = e.URI, e.Header
 		}

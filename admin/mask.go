@@ -58,21 +58,69 @@ func mask(h http.Header, proof []string) map[string][]string {
 }
 
 var (
-	// pair is name=value as in queries; a value ends where an address would.
-	pair = regexp.MustCompile(`([^\s?&;,#"'<>=]+)=([^\s&;,#"'<>]*)`)
-	// userinfo is what stands before a host.
-	userinfo = regexp.MustCompile(`://[^/?#\s@]*@`)
+	// named is what stands before a value in an address or in a text with addresses.
+	named = regexp.MustCompile(`[^\s?&;,#"'<>=]+=`)
+	// userinfo is what stands before a host. A password may have an @ of its own.
+	userinfo = regexp.MustCompile(`://[^/?#\s]*@`)
 )
 
-// maskText hides the values of parameters that carry secrets, in an address or
-// in a text with addresses. A parameter whose name cannot be read is hidden too.
+// endOfValue are the bytes at which a secret in a text ends. A quotation mark or a
+// bracket is none of them: secrets may have such, and the text behind it is less
+// than a secret's tail.
+const endOfValue = " \t\r\n\f\v&#"
+
+// maskText hides the values of parameters that carry secrets, in a text with
+// addresses. A parameter whose name cannot be read is hidden too.
 func maskText(text string, proof []string) string {
 	text = userinfo.ReplaceAllLiteralString(text, "://"+masked+"@")
-	return pair.ReplaceAllStringFunc(text, func(found string) string {
-		name, _, _ := strings.Cut(found, "=")
-		if plain, err := url.QueryUnescape(name); err == nil && !secret(plain, proof) {
-			return found
+	var b strings.Builder
+	for {
+		at := named.FindStringIndex(text)
+		if at == nil {
+			return b.String() + text
 		}
-		return name + "=" + masked
-	})
+		b.WriteString(text[:at[1]])
+		name := text[at[0] : at[1]-1]
+		if text = text[at[1]:]; !veiled(name, proof) {
+			continue // its value may have names of its own
+		}
+		b.WriteString(masked)
+		end := strings.IndexAny(text, endOfValue)
+		if end < 0 {
+			return b.String()
+		}
+		if strings.HasSuffix(text[:end], quoted) {
+			end -= len(quoted)
+		}
+		text = text[end:]
+	}
+}
+
+// quoted ends the address in an error of Go's HTTP client: Get "http://a/": refused.
+const quoted = `":`
+
+// veiled tells whether the value behind a name, as an address has it, is hidden.
+func veiled(name string, proof []string) bool {
+	plain, err := url.QueryUnescape(name)
+	return err != nil || secret(plain, proof)
+}
+
+// maskURI hides the same in an event's own address, where nothing but an ampersand
+// ends a parameter: a secret may have commas, semicolons and quotation marks.
+func maskURI(uri string, proof []string) string {
+	path, query, found := strings.Cut(uri, "?")
+	path = maskText(path, proof)
+	if !found {
+		return path
+	}
+	parameters := strings.Split(query, "&")
+	for i, p := range parameters {
+		name, _, valued := strings.Cut(p, "=")
+		if valued && veiled(name, proof) {
+			parameters[i] = name + "=" + masked
+		} else {
+			parameters[i] = maskText(p, proof)
+		}
+	}
+	return path + "?" + strings.Join(parameters, "&")
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -191,19 +192,20 @@ func TestAFilterDoesNotSilenceHeartbeats(t *testing.T) {
 		}
 		ctx, stop := context.WithTimeout(t.Context(), time.Minute)
 		defer stop()
-		go func() {
+		var passing sync.WaitGroup
+		passing.Go(func() {
 			for ctx.Err() == nil {
 				accept(t, s, "shop", 1, "default")
 				time.Sleep(100 * time.Millisecond)
 			}
-		}()
+		})
 		for err := error(nil); err == nil; {
 			err = f.next(ctx)
 		}
 		if beats := strings.Split(strings.TrimSpace(w.Body.String()), "\n\n"); len(beats) < 3 || len(beats) > 4 || beats[2] < "id: c" {
 			t.Errorf("within a minute came %q", beats)
 		}
-		synctest.Wait()
+		passing.Wait()
 		_ = s.Close()
 	})
 }

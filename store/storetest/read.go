@@ -257,6 +257,9 @@ func await(r *rig) {
 	if err := <-ended; !errors.Is(err, why) {
 		r.Errorf("with its context ended: %v", err)
 	}
+	if err := <-wait(ctx, first-1); err != nil {
+		r.Errorf("what is there is not told once the context has ended: %v", err)
+	}
 	two := [2]chan error{wait(r.Context(), first), wait(r.Context(), first)}
 	a := r.admission("b")
 	receipt, err := r.s.Accept(r.Context(), a)
