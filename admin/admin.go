@@ -129,15 +129,19 @@ func list[T any](v []T) []T {
 	return v
 }
 
-// get refuses every other method.
+// get refuses every other method but HEAD, whose answer has no body.
 func get(f action) action {
 	return func(g Gateway, w http.ResponseWriter, r *http.Request) error {
-		if r.Method != http.MethodGet {
-			return wrongMethod(w, http.MethodGet)
+		if !reads(r) {
+			return wrongMethod(w, "GET, HEAD")
 		}
 		return f(g, w, r)
 	}
 }
+
+// reads tells whether a request only looks. To HEAD everything is answered as to
+// GET: the server leaves the body out.
+func reads(r *http.Request) bool { return r.Method == http.MethodGet || r.Method == http.MethodHead }
 
 func wrongMethod(w http.ResponseWriter, allowed string) error {
 	w.Header().Set("Allow", allowed)
@@ -298,9 +302,9 @@ func command(g Gateway, w http.ResponseWriter, r *http.Request, c store.Command)
 		return err
 	}
 	c.Destination, c.Who = destination, who(r)
-	done, err := g.Store().Command(r.Context(), c)
+	done, err := carryOut(r.Context(), g, c)
 	if err != nil {
-		return failed(err)
+		return err
 	}
 	status := http.StatusOK
 	if len(done.Deferred) > 0 {
@@ -326,7 +330,7 @@ func chosen(w http.ResponseWriter, r *http.Request) (string, error) {
 	inBody, named, err := bodily(http.MaxBytesReader(w, r.Body, maxCommand))
 	switch {
 	case errors.As(err, new(*http.MaxBytesError)):
-		return "", fail(http.StatusRequestEntityTooLarge, fmt.Errorf("the body is larger than %d bytes", maxCommand))
+		return "", tooLarge()
 	case err != nil:
 		return "", fail(http.StatusBadRequest, fmt.Errorf("the body must be like {\"destination\":\"default\"}: %w", err))
 	case !named:
@@ -339,8 +343,12 @@ func chosen(w http.ResponseWriter, r *http.Request) (string, error) {
 	return inBody, nil
 }
 
+func tooLarge() error {
+	return fail(http.StatusRequestEntityTooLarge, fmt.Errorf("the body is larger than %d bytes", maxCommand))
+}
+
 // bodily reads the destination out of a body that may be empty; named tells
-// whether there is one, if only null.
+// whether there is one.
 func bodily(r io.Reader) (destination string, named bool, err error) {
 	text, err := io.ReadAll(r)
 	if err != nil {
@@ -349,27 +357,51 @@ func bodily(r io.Reader) (destination string, named bool, err error) {
 	if text = bytes.TrimSpace(text); len(text) == 0 {
 		return "", false, nil
 	}
-	var body struct {
-		Destination json.RawMessage `json:"destination"`
+	body, err := object(text)
+	for name, v := range body {
+		if name != "destination" {
+			return "", false, fmt.Errorf("unknown field %q", name)
+		}
+		err = json.Unmarshal(v, &destination)
+		named = true
 	}
-	if err := strict(text, &body); err != nil || body.Destination == nil {
-		return "", false, err
-	}
-	err = strict(body.Destination, &destination)
-	return destination, true, err
+	return destination, named, err
 }
 
-// strict decodes one JSON value whose fields are all known.
-func strict(text []byte, v any) error {
+// object reads one JSON object. A name that stands twice is refused, as programs
+// differ in which of them counts, and so is null: to Go it is whatever was there
+// before, which for a dry run is that it is none.
+func object(text []byte) (map[string]json.RawMessage, error) {
 	d := json.NewDecoder(bytes.NewReader(text))
-	d.DisallowUnknownFields()
-	if err := d.Decode(v); err != nil {
-		return fmt.Errorf("decoding: %w", err)
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return nil, errors.Join(errors.New("it is no object"), err)
+	}
+	fields := map[string]json.RawMessage{}
+	for d.More() {
+		t, err := d.Token()
+		name, _ := t.(string)
+		if err != nil {
+			return nil, fmt.Errorf("decoding: %w", err)
+		}
+		if _, twice := fields[name]; twice {
+			return nil, fmt.Errorf("field %s stands more than once", name)
+		}
+		var v json.RawMessage
+		if err := d.Decode(&v); err != nil {
+			return nil, fmt.Errorf("field %s: %w", name, err)
+		}
+		if string(v) == "null" {
+			return nil, fmt.Errorf("field %s: it is null; leave it out", name)
+		}
+		fields[name] = v
+	}
+	if _, err := d.Token(); err != nil {
+		return nil, fmt.Errorf("decoding: %w", err)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("there is something behind it")
+		return nil, errors.New("there is something behind it")
 	}
-	return nil
+	return fields, nil
 }
 
 // WhoHeader names the person behind a command line, for the record. It is

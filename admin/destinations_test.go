@@ -30,7 +30,8 @@ func (d desk) Store() store.Store { return d.s }
 // Jobs gives its runner.
 func (d desk) Jobs() *jobs.Runner { return d.j }
 
-// Sources tells of what is configured and of what waits elsewhere.
+// Sources tells of what is configured and of what waits elsewhere, as the gateway
+// does: an orphan that owes nothing is not shown.
 func (d desk) Sources() []gateway.SourceStatus {
 	by := map[string]*gateway.SourceStatus{}
 	add := func(at event.Destination, state string, count map[event.State]int64) {
@@ -43,7 +44,7 @@ func (d desk) Sources() []gateway.SourceStatus {
 	stored := map[event.Destination]store.DestinationStats{}
 	for _, v := range d.s.Stats().Destinations {
 		stored[v.Destination] = v
-		if !slices.Contains(d.configured, v.Destination) {
+		if !slices.Contains(d.configured, v.Destination) && v.Count[event.Pending]+v.Count[event.Dead] > 0 {
 			add(v.Destination, gateway.Orphaned, v.Count)
 		}
 	}
@@ -77,7 +78,7 @@ func deskAPI(t *testing.T, configured ...event.Destination) (API, store.Store) {
 // deskOver is the API over a store.
 func deskOver(t *testing.T, s store.Store, configured ...event.Destination) API {
 	t.Helper()
-	j := jobs.New(jobs.Options{Store: s})
+	j := jobs.New(jobs.Options{Store: s, Configured: func(d event.Destination) bool { return slices.Contains(configured, d) }})
 	j.Start()
 	t.Cleanup(func() {
 		j.Stop()

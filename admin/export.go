@@ -39,6 +39,9 @@ func export(g Gateway, w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Content-Type", linesType)
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(http.StatusOK)
+	if r.Method == http.MethodHead {
+		return nil
+	}
 	if err := x.run(r.Context()); err != nil {
 		// The answer has begun: breaking it off is how its reader learns that it is
 		// not whole.

@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -58,8 +57,8 @@ func readHealth(q url.Values) (oldest time.Duration, ignore []string, err error)
 		return 0, nil, err
 	}
 	if v := q.Get("oldest_pending"); v != "" {
-		if oldest, err = time.ParseDuration(v); err != nil || oldest <= 0 {
-			return 0, nil, errors.New("parameter oldest_pending: must be a duration such as 1h")
+		if oldest, err = query.ParseWait(v); err != nil {
+			return 0, nil, fmt.Errorf("parameter oldest_pending: %q: %w", v, err)
 		}
 	}
 	if v := q.Get("ignore"); v != "" {

@@ -15,8 +15,9 @@ func TestHealthSaysWhatIsWrongAndWhatDoesNotCount(t *testing.T) {
 		"/webhooks/health?oldest_pending=1h":                                   `503 {"status":"failing","reasons":[` + waits + `]}`,
 		"/webhooks/health?oldest_pending=1h&ignore=oldest_pending":             `200 {"status":"ok","reasons":[],"ignored":[` + waits + `]}`,
 		"/webhooks/health?oldest_pending=1h&ignore=store_failing,backlog_full": `503 {"status":"failing","reasons":[` + waits + `]}`,
-		"/webhooks/health?oldest_pending=soon":                                 "400 parameter oldest_pending: must be a duration such as 1h",
-		"/webhooks/health?oldest_pending=-1h":                                  "400 parameter oldest_pending: must be a duration such as 1h",
+		"/webhooks/health?oldest_pending=soon":                                 `400 parameter oldest_pending: "soon": must be a duration such as 90m, 1h or 1d`,
+		"/webhooks/health?oldest_pending=-1h":                                  `400 parameter oldest_pending: "-1h": must be a duration such as 90m, 1h or 1d`,
+		"/webhooks/health?oldest_pending=1d":                                   `503 {"status":"failing","reasons":[` + waits + `]}`,
 		"/webhooks/health?ignore=all":                                          `400 parameter ignore: "all" is no reason; there are store_failing, disk_nearly_full, backlog_full, worker_dead, oldest_pending`,
 		"/webhooks/health?verbose=1":                                           `400 unknown parameter "verbose"; there are oldest_pending, ignore`,
 	} {

@@ -21,14 +21,20 @@ import (
 type begunJSON struct {
 	// Job is missing from the answer to a dry run.
 	Job string `json:"job,omitempty"`
-	// Matched counts the deliveries that it is about.
-	Matched int64  `json:"matched"`
-	To      string `json:"to,omitempty"`
-	DryRun  bool   `json:"dry_run,omitempty"`
+	// Matched counts the deliveries that it is about. Orphaned counts those that fit
+	// but have nowhere to go: a replay leaves them alone.
+	Matched  int64  `json:"matched"`
+	Orphaned int64  `json:"orphaned,omitempty"`
+	To       string `json:"to,omitempty"`
+	DryRun   bool   `json:"dry_run,omitempty"`
 }
 
-// maxRate bounds a job's rate: what is more is no limit.
-const maxRate = 1e6
+// maxRate and minRate bound a job's rate: what is more is no limit, and what is
+// less is no work.
+const (
+	maxRate = 1e6
+	minRate = 1e-4
+)
 
 // many serves POST /webhooks/replay, /webhooks/discard and /webhooks/move.
 func many(action store.Action) action {
@@ -45,7 +51,7 @@ func many(action store.Action) action {
 			v.To = o.To.String()
 		}
 		if dryRun {
-			if v.Matched, err = g.Jobs().Count(r.Context(), o); err != nil {
+			if v.Matched, v.Orphaned, err = g.Jobs().Count(r.Context(), o); err != nil {
 				return misordered(err)
 			}
 			return answer(w, http.StatusOK, v)
@@ -68,7 +74,7 @@ func misordered(err error) error {
 			return failed(err)
 		}
 	}
-	if errors.Is(err, jobs.ErrTooMany) || errors.Is(err, store.ErrConflict) {
+	if errors.Is(err, jobs.ErrTooMany) || errors.Is(err, jobs.ErrOrphans) || errors.Is(err, store.ErrConflict) {
 		return fail(http.StatusConflict, err)
 	}
 	return fail(http.StatusBadRequest, err)
@@ -81,10 +87,13 @@ func readOrder(g Gateway, w http.ResponseWriter, r *http.Request, action store.A
 	} else if err := query.Only(q); err != nil {
 		return o, false, fail(http.StatusBadRequest, fmt.Errorf("%w; filters stand in the body", err))
 	}
-	var body map[string]json.RawMessage
 	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxCommand))
+	if errors.As(err, new(*http.MaxBytesError)) {
+		return o, false, tooLarge()
+	}
+	var body map[string]json.RawMessage
 	if err == nil {
-		err = strict(text, &body)
+		body, err = object(text)
 	}
 	if err != nil {
 		return o, false, fail(http.StatusBadRequest, fmt.Errorf("the body must be like %s: %w", bodyOf[action], err))
@@ -107,6 +116,17 @@ var bodyOf = map[store.Action]string{
 	store.Move:    `{"source":"shop","destination":"old","to":"shop/new"}`,
 }
 
+// orderFields are those of a body.
+func orderFields() []string {
+	return slices.Sorted(slices.Values(append(query.Filters(), "dry_run", "rate", "to")))
+}
+
+// known tells whether a field of a body is one of them, or one of those of pages,
+// of which the order's own words say why they are none.
+func known(name string) bool {
+	return slices.Contains(orderFields(), name) || slices.Contains(query.Names(), name)
+}
+
 // fields takes the body apart.
 func fields(o *jobs.Order, body map[string]json.RawMessage) (to string, dryRun bool, err error) {
 	o.Filters = url.Values{}
@@ -114,13 +134,16 @@ func fields(o *jobs.Order, body map[string]json.RawMessage) (to string, dryRun b
 		var text string
 		switch name {
 		case "dry_run":
-			err = strict(body[name], &dryRun)
+			err = json.Unmarshal(body[name], &dryRun)
 		case "rate":
-			if err = strict(body[name], &o.Rate); err == nil && (o.Rate <= 0 || o.Rate > maxRate) {
-				err = fmt.Errorf("it must be deliveries a second, above 0 and up to %.0f; leave it out for no limit", maxRate)
+			if err = json.Unmarshal(body[name], &o.Rate); err == nil && (o.Rate < minRate || o.Rate > maxRate) {
+				err = fmt.Errorf("it must be deliveries a second, from %g (one in three hours) to %.0f; leave it out for no limit", minRate, maxRate)
 			}
 		default:
-			if err = strict(body[name], &text); err == nil && text == "" {
+			if !known(name) {
+				return "", false, fmt.Errorf("unknown field %q; there are %s", name, strings.Join(orderFields(), ", "))
+			}
+			if err = json.Unmarshal(body[name], &text); err == nil && text == "" {
 				err = errors.New("it is empty; leave it out")
 			}
 			o.Filters.Set(name, text)
@@ -137,15 +160,9 @@ func fields(o *jobs.Order, body map[string]json.RawMessage) (to string, dryRun b
 // aims finds the destination that an order names. A source or a destination that is
 // nowhere is refused: a misspelled name would otherwise look like nothing to do.
 func aims(g Gateway, o *jobs.Order, to string) error {
-	source := o.Filters.Get("source")
-	if source != "" {
-		_, _, err := gateway.Find(g.Sources(), source, o.Filters.Get("destination"))
-		switch {
-		case err == nil, errors.Is(err, gateway.ErrWhich):
-		case errors.Is(err, gateway.ErrNoSource) && o.Action == store.Move && had(g.Store(), source): // nothing waits, but its claims follow
-		default:
-			return failed(err)
-		}
+	source, name := o.Filters.Get("source"), o.Filters.Get("destination")
+	if err := stored(g, source, name); err != nil {
+		return failed(err)
 	}
 	switch {
 	case o.Action == store.Discard && to != "":
@@ -160,9 +177,39 @@ func aims(g Gateway, o *jobs.Order, to string) error {
 	return err
 }
 
-// had tells whether a source has had events, configured or not.
-func had(s store.Store, source string) bool {
-	return slices.ContainsFunc(s.Stats().Destinations, func(d store.DestinationStats) bool { return d.Source == source })
+// stored refuses names of a source and a destination, both of which may be empty,
+// that are neither configured nor those of anything stored. What is stored at a
+// destination that is gone is listed, so it can be named, whether it waits or not.
+func stored(g Gateway, source, name string) error {
+	sources := everKnown(g)
+	switch {
+	case source != "":
+		if _, _, err := gateway.Find(sources, source, name); err != nil && !errors.Is(err, gateway.ErrWhich) {
+			return err //nolint:wrapcheck // it says what there is
+		}
+	case name != "" && !slices.ContainsFunc(sources, func(s gateway.SourceStatus) bool { return has(s, name) }):
+		return fmt.Errorf("%w: %s; %s", gateway.ErrNoDestination, name, gateway.ThereAre(sources))
+	}
+	return nil
+}
+
+// everKnown lists what is configured, and all destinations that the store knows.
+func everKnown(g Gateway) []gateway.SourceStatus {
+	sources := slices.Clone(g.Sources())
+	for _, d := range g.Store().Stats().Destinations {
+		i := slices.IndexFunc(sources, func(s gateway.SourceStatus) bool { return s.Name == d.Source })
+		if i < 0 {
+			i, sources = len(sources), append(sources, gateway.SourceStatus{Name: d.Source})
+		}
+		if s := &sources[i]; !has(*s, d.Name) {
+			s.Destinations = append(slices.Clone(s.Destinations), gateway.DestinationStatus{Name: d.Name, State: gateway.Orphaned, Count: d.Count})
+		}
+	}
+	return sources
+}
+
+func has(s gateway.SourceStatus, name string) bool {
+	return slices.ContainsFunc(s.Destinations, func(d gateway.DestinationStatus) bool { return d.Name == name })
 }
 
 // jobList serves GET /webhooks/jobs.
@@ -189,12 +236,12 @@ func job(g Gateway, w http.ResponseWriter, r *http.Request) error {
 	}
 	var v jobs.Job
 	switch r.Method {
-	case http.MethodGet:
+	case http.MethodGet, http.MethodHead:
 		v, err = g.Jobs().Job(id)
 	case http.MethodDelete:
 		v, err = g.Jobs().Cancel(r.Context(), id, who(r))
 	default:
-		return wrongMethod(w, "GET, DELETE")
+		return wrongMethod(w, "GET, HEAD, DELETE")
 	}
 	switch {
 	case errors.Is(err, jobs.ErrUnknown):

@@ -261,13 +261,21 @@ func TestAnOrderThatCannotBeMeantIsRefused(t *testing.T) {
 		`discard {}`:                 "400 name what it is about",
 		`move {"to":"shop/default"}`: "400 name what it is about",
 		`replay {"dry_run":true}`:    "400 name what it is about",
-		`discard {"source":"shop","to":"shop/default"}`:    "400 field to: what is discarded goes nowhere",
-		`discard {"source":"shop","state":"delivered"}`:    "400 what is delivered cannot be discarded",
-		`replay {"source":"shop","rate":0}`:                "400 field rate: it must be deliveries a second",
-		`replay {"source":"shop","rate":-1}`:               "400 field rate: it must be deliveries a second",
-		`replay {"source":"shop","to":"nowhere"}`:          "404 there is no such destination: shop/nowhere",
-		`replay {"source":"shop","colour":"red"}`:          `400 unknown parameter "colour"`,
-		`replay {"q":"` + strings.Repeat("x", 2000) + `"}`: "400 the filters are too long",
+		`discard {"source":"shop","to":"shop/default"}`:     "400 field to: what is discarded goes nowhere",
+		`discard {"source":"shop","state":"delivered"}`:     "400 what is delivered cannot be discarded",
+		`replay {"source":"shop","rate":0}`:                 "400 field rate: it must be deliveries a second",
+		`replay {"source":"shop","rate":-1}`:                "400 field rate: it must be deliveries a second",
+		`replay {"source":"shop","to":"nowhere"}`:           "404 there is no such destination: shop/nowhere",
+		`replay {"source":"shop","colour":"red"}`:           `400 unknown field "colour"; there are destination, dry_run, id, q, rate, since, source, state, to, type, until`,
+		`discard {"source":"shop","rate":1e-11}`:            "400 field rate: it must be deliveries a second, from 0.0001",
+		`discard {"source":"shop","dry_run":null}`:          "400 the body must be like",
+		`discard {"source":null,"state":"dead"}`:            "400 the body must be like",
+		`discard {"source":"shop","rate":null}`:             "400 the body must be like",
+		`discard {"source":"shop","source":"shop"}`:         "400 the body must be like",
+		`discard {"destination":"nowhere"}`:                 "404 there is no such destination: nowhere; there are: shop/default",
+		`discard {"until":"0001-01-01T00:00:00Z"}`:          "400 parameter until",
+		`discard {"q":"` + strings.Repeat("x", 5000) + `"}`: "413 the body is larger than",
+		`replay {"q":"` + strings.Repeat("x", 2000) + `"}`:  "400 the filters are too long",
 	} {
 		verb, body, _ := strings.Cut(order, " ")
 		status, text, _ := call(t, a, "POST", "/webhooks/"+verb, body)
@@ -303,5 +311,103 @@ func TestAJobIsCancelledOnce(t *testing.T) {
 	}
 	if n := len(due(t, s, dest("shop", "default"))); n < 49 {
 		t.Errorf("%d are due, want nearly all", n)
+	}
+}
+
+// Its events are listed, so they can be named, though it owes nothing.
+func TestEventsOfWhatIsGoneAreReplayedDiscardedAndMoved(t *testing.T) {
+	t.Parallel()
+	a, s := deskAPI(t, dest("blog", "default"))
+	accept(t, s, "shop", 3, "old")
+	for _, l := range due(t, s, dest("shop", "old")) {
+		settle(t, s, l, event.Delivered, event.Attempt{Status: 200})
+	}
+	for _, order := range []string{
+		`discard {"source":"shop"}`, `discard {"source":"shop","destination":"old"}`, `discard {"destination":"old","dry_run":true}`,
+		`move {"source":"shop","to":"blog/default"}`,
+	} {
+		verb, body, _ := strings.Cut(order, " ")
+		if v, _ := ordered(t, a, verb, body); v.Matched != 0 {
+			t.Errorf("%s: %+v, want none: all are delivered", order, v)
+		}
+	}
+	for order, want := range map[string]string{
+		`replay {"source":"shoop"}`:                   "404 there is no such source: shoop; there are: blog/default, shop/old (orphaned)",
+		`discard {"source":"shop","destination":"o"}`: "404 there is no such destination: shop/o; there are: blog/default, shop/old (orphaned)",
+		`replay {"source":"shop"}`:                    "409 what matches is at destinations that are not configured any more",
+		`replay {"source":"shop","dry_run":true}`:     "409 what matches is at destinations that are not configured any more",
+	} {
+		verb, body, _ := strings.Cut(order, " ")
+		status, text, _ := call(t, a, "POST", "/webhooks/"+verb, body)
+		if got := fmt.Sprint(status, " ", text); !strings.HasPrefix(got, want) {
+			t.Errorf("%s: %s, want %s", order, got, want)
+		}
+	}
+	if v, j := ordered(t, a, "replay", `{"source":"shop","to":"blog/default"}`); v.Matched != 3 || j.Changed != 3 {
+		t.Errorf("%+v %+v", v, j)
+	}
+}
+
+func TestAReplayLeavesOrphansAlone(t *testing.T) {
+	t.Parallel()
+	a, s := deskAPI(t, dest("shop", "one"))
+	ids := accept(t, s, "shop", 2, "one", "old")
+	alone := accept(t, s, "shop", 1, "old")
+	for _, name := range []string{"one", "old"} {
+		for i, l := range due(t, s, dest("shop", name)) {
+			if i > 0 || name == "one" {
+				settle(t, s, l, event.Dead, event.Attempt{Status: 500})
+			} else if err := s.Release(l); err != nil { // it waits
+				t.Fatal(err)
+			}
+		}
+	}
+	if v, _ := ordered(t, a, "replay", `{"source":"shop","dry_run":true}`); v.Matched != 2 || v.Orphaned != 3 {
+		t.Errorf("a dry run: %+v", v)
+	}
+	if v, j := ordered(t, a, "replay", `{"source":"shop"}`); v.Matched != 2 || j.Changed != 2 || j.Skipped != 3 || j.Orphaned != 3 {
+		t.Errorf("%+v %+v", v, j)
+	}
+	if n := len(due(t, s, dest("shop", "old"))); n != 1 {
+		t.Errorf("%d wait where nothing is sent, want the one that did", n)
+	}
+	for _, target := range []string{alone[0].String() + "/replay", alone[0].String() + "/replay?destination=old", ids[1].String() + "/replay?destination=old"} {
+		status, text, _ := call(t, a, "POST", "/webhooks/events/"+target, "")
+		if status != 409 || !strings.HasPrefix(text, "shop/old is not configured any more") || !strings.Contains(text, "move") || !strings.Contains(text, "with to") {
+			t.Errorf("%s: %d %s", target, status, text)
+		}
+	}
+	for _, l := range due(t, s, dest("shop", "one")) {
+		settle(t, s, l, event.Delivered, event.Attempt{Status: 200})
+	}
+	if status, text, _ := call(t, a, "POST", "/webhooks/events/"+ids[1].String()+"/replay", ""); status != 200 || !strings.Contains(text, `"changed":["one"]`) {
+		t.Errorf("one of two: %d %s", status, text)
+	}
+	if status, text, _ := call(t, a, "POST", "/webhooks/events/"+ids[1].String()+"/discard", ""); status != 200 || !strings.Contains(text, `"changed":["one","old"]`) {
+		t.Errorf("what is discarded may be an orphan's: %d %s", status, text)
+	}
+}
+
+func TestDestinationsOfOneNameAreToldApart(t *testing.T) {
+	t.Parallel()
+	a, s := deskAPI(t, dest("shop", "app"), dest("blog", "app"))
+	id := accept(t, s, "shop", 1, "app")[0]
+	settle1 := func(source string) {
+		for _, l := range due(t, s, dest(source, "app")) {
+			settle(t, s, l, event.Delivered, event.Attempt{Status: 200})
+		}
+	}
+	settle1("shop")
+	if _, j := ordered(t, a, "replay", `{"id":"`+id.String()+`","to":"blog/app"}`); j.Changed != 1 {
+		t.Fatalf("%+v", j)
+	}
+	settle1("blog")
+	for query, want := range map[string]string{
+		"": `"changed":["app","blog/app"]`, "?destination=app": `"changed":["app","blog/app"]`,
+		"?destination=blog/app": `"changed":["blog/app"]`, "?destination=shop/app": `"changed":["app"]`,
+	} {
+		if _, text, _ := call(t, a, "POST", "/webhooks/events/"+id.String()+"/replay"+query, ""); !strings.Contains(text, want) {
+			t.Errorf("%s: %s, want %s", query, text, want)
+		}
 	}
 }

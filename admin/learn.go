@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/caddy-webhooks/caddy-webhooks/gateway"
+	"github.com/caddy-webhooks/caddy-webhooks/query"
 )
 
 // learn serves /webhooks/learn/{source}: GET tells whether the source knows its
@@ -14,14 +15,17 @@ import (
 // told.
 func learn(g Gateway, w http.ResponseWriter, r *http.Request) error {
 	source := strings.TrimPrefix(r.URL.Path, "/webhooks/learn/")
-	if _, err := parameters(r); err != nil {
+	q, err := parameters(r)
+	if err != nil {
 		return err
+	}
+	if err := query.Only(q); err != nil {
+		return fail(http.StatusBadRequest, err)
 	}
 	now := time.Now()
 	var state gateway.Learning
-	var err error
 	switch r.Method {
-	case http.MethodGet:
+	case http.MethodGet, http.MethodHead:
 		state, err = g.Learning(source, now)
 	case http.MethodPost:
 		state, err = g.Learn(source, now)
@@ -30,7 +34,7 @@ func learn(g Gateway, w http.ResponseWriter, r *http.Request) error {
 			state, err = g.Learning(source, now)
 		}
 	default:
-		return wrongMethod(w, "GET, POST, DELETE")
+		return wrongMethod(w, "GET, HEAD, POST, DELETE")
 	}
 	if err != nil {
 		return failed(fmt.Errorf("learning: %w", err))

@@ -67,6 +67,8 @@ func TestLearningIsOpenedShownAndForgottenAndItsSecretNeverTold(t *testing.T) {
 		{http.MethodGet, "asana", true, 200, `"known":true`},
 		{http.MethodDelete, "asana", true, 200, `{"source":"asana","known":false}`},
 		{http.MethodPut, "asana", false, http.StatusMethodNotAllowed, ""},
+		{http.MethodHead, "asana", false, 200, ""},
+		{http.MethodPost, "asana?for=1h", false, http.StatusBadRequest, ""},
 		{http.MethodGet, "shop", false, http.StatusConflict, ""},
 		{http.MethodGet, "nobody", false, http.StatusNotFound, ""},
 		{http.MethodGet, "", false, http.StatusNotFound, ""},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -256,9 +257,28 @@ func TestAllowNamesWhatIsPossible(t *testing.T) {
 	t.Parallel()
 	a, receipts := api(t)
 	one := "/webhooks/events/" + receipts[0].ID.String()
-	for target, want := range map[string]string{"/webhooks/sources": "GET", one: "GET", one + "/replay": "POST", one + "/discard": "POST"} {
+	for target, want := range map[string]string{"/webhooks/sources": "GET, HEAD", one: "GET, HEAD", one + "/replay": "POST", one + "/discard": "POST"} {
 		if status, _, h := call(t, a, "PUT", target, ""); status != 405 || h.Get("Allow") != want {
 			t.Errorf("PUT %s: %d, Allow %q, want %q", target, status, h.Get("Allow"), want)
+		}
+	}
+}
+
+// Probes of load balancers ask with HEAD.
+func TestWhatCanBeReadCanBeAskedWithHead(t *testing.T) {
+	t.Parallel()
+	a, s := deskAPI(t, dest("shop", "default"))
+	one := "/webhooks/events/" + accept(t, s, "shop", 1, "default")[0].String()
+	server := serving(t, a)
+	for _, target := range []string{"/webhooks/health", "/webhooks/sources", "/webhooks/events", one, one + "?body=raw", "/webhooks/tail", "/webhooks/export", "/webhooks/jobs"} {
+		resp, err := http.Head(server.URL + target) //nolint:noctx // the server's end is the test's
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if resp.StatusCode != http.StatusOK || len(text) > 0 || err != nil || resp.Header.Get("Content-Type") == "" {
+			t.Errorf("HEAD %s: %s %q %v", target, resp.Status, text, err)
 		}
 	}
 }

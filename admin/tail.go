@@ -68,6 +68,9 @@ func tail(g Gateway, w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(http.StatusOK)
+	if r.Method == http.MethodHead {
+		return nil
+	}
 	// The answer has begun: whatever ends it now can only end it.
 	for err := t.beat(); err == nil; {
 		err = t.next(r.Context())

@@ -219,8 +219,14 @@ func (g *Gateway) open(a *App, was *live) (*live, error) {
 			Queue: s, Logger: slog.New(g.relay),
 			Observe: deliver.Observer{Attempt: g.observeAttempt, Lag: g.metrics.observeLag, State: g.stateChanged, Dead: g.died},
 		}),
-		jobs: jobs.New(jobs.Options{Store: s, Logger: slog.New(g.relay), Room: g.jobRoom, Moving: g.inherit}),
+		jobs: jobs.New(jobs.Options{Store: s, Logger: slog.New(g.relay), Room: g.jobRoom, Moving: g.inherit, Configured: g.sends}),
 	}, nil
+}
+
+// sends tells whether what waits at a destination is sent: it is configured.
+func (g *Gateway) sends(d event.Destination) bool {
+	app := g.configured.Load()
+	return app != nil && app.has(d)
 }
 
 // jobRoom is how many bytes may wait before jobs pause: half of what may wait in

@@ -3,9 +3,9 @@
 // restarts.
 //
 // A job goes through the events from the oldest to the newest that there was when
-// it began. Now and then it notes how far it is. After a crash it goes on from
-// there, and what it has done already is spared: it acts on no delivery that was
-// settled since it began.
+// it began. Now and then it notes how far it is, and what it has done. After a
+// crash it goes on from there, and what it has done already is spared: it acts on
+// no delivery that was settled since it began.
 package jobs
 
 import (
@@ -37,6 +37,8 @@ var (
 	ErrTooMany  = errors.New("too many jobs are running")
 	ErrNoFilter = errors.New("name what it is about: at least one filter, such as source, state or since")
 	ErrTooLong  = errors.New("the filters are too long")
+	ErrOrphans  = errors.New("what matches is at destinations that are not configured any more, so nothing would be sent; " +
+		"name with to where it shall go, hand it over with a move, or configure them again")
 )
 
 // Order is what an operator wants.
@@ -66,12 +68,17 @@ type Job struct {
 	Matched int64 `json:"matched"`
 	// Changed counts those that it has acted on; Deferred those discarded ones that
 	// follow as soon as their attempt has ended; Skipped those that it left alone,
-	// Sending of them because they were just being sent, and the others because they
-	// had changed meanwhile or wait already at To.
+	// Sending of them because they were just being sent, Orphaned because their
+	// destination is not configured any more, and the others because they had
+	// changed meanwhile. Orphaned ones are not among those that Matched.
 	Changed  int64 `json:"changed"`
 	Deferred int64 `json:"deferred"`
 	Skipped  int64 `json:"skipped"`
 	Sending  int64 `json:"sending"`
+	Orphaned int64 `json:"orphaned"`
+	// Spared counts those that were settled since the job began, or wait already at
+	// To: it is not told whether by the job itself, just before a crash, or otherwise.
+	Spared int64 `json:"spared"`
 	// Waiting says what a running job waits for, if it does.
 	Waiting string     `json:"waiting,omitempty"`
 	Error   string     `json:"error,omitempty"`
@@ -87,9 +94,11 @@ type plan struct {
 	action store.Action
 	filter store.Filter
 	to     event.Destination
+	// configured tells whether something sent to a destination would leave.
+	configured func(event.Destination) bool
 }
 
-// check reads an order.
+// plan reads an order.
 func (o Order) plan(now time.Time) (plan, error) {
 	p := plan{action: o.Action, to: o.To}
 	if len(o.Filters) == 0 {
@@ -133,7 +142,16 @@ type parcel struct {
 	// ordered tells that it goes in turn with others.
 	ordered bool
 	size    int64
+	seq     uint64
+	// before is the delivery as it was found.
+	before event.Delivery
+	// orphaned ones are left alone: nothing is sent there. spared ones too, since
+	// the job may have acted on them before it went on after a restart.
+	orphaned, spared bool
 }
+
+// acts tells whether anything is done to it.
+func (p parcel) acts() bool { return !p.orphaned && !p.spared }
 
 // parcels gives what is to be done to one event.
 func (p plan) parcels(row store.Row) (list []parcel) {
@@ -148,12 +166,27 @@ func (p plan) parcels(row store.Row) (list []parcel) {
 			continue
 		}
 		c := store.Command{Action: p.action, Event: row.ID, Destination: at.String(), Target: p.to}
-		v := parcel{command: c, to: at, grows: d.State != event.Pending, ordered: d.Order != 0, size: int64(row.Size)}
-		if p.action == store.Replay && p.to != (event.Destination{}) {
-			v.to, v.grows = p.to, true
+		v := parcel{command: c, to: at, grows: d.State != event.Pending, ordered: d.Order != 0, size: int64(row.Size), seq: row.Seq, before: d}
+		switch {
+		case p.action != store.Replay:
+		case p.to != (event.Destination{}):
+			v.to, v.grows, v.before = p.to, true, p.there(row)
 			return append(list, v) // once, for whichever delivery it was chosen
+		default:
+			v.orphaned = !p.configured(at)
 		}
 		list = append(list, v)
 	}
 	return list
+}
+
+// there is the event's delivery where a replay sends it; one that was never settled
+// if it is owed there for the first time.
+func (p plan) there(row store.Row) event.Delivery {
+	for _, d := range row.Deliveries {
+		if d.Destination == p.to.Name && (d.Source == p.to.Source || d.Source == "" && row.Source == p.to.Source) {
+			return d
+		}
+	}
+	return event.Delivery{State: event.Filtered}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -268,23 +269,159 @@ func TestJobsAreBoundedAndForgotten(t *testing.T) {
 	})
 }
 
-func TestAJobThatTheStoreFailsEndsWithTheReason(t *testing.T) {
+// What is no passing trouble of the store ends a job.
+func TestAJobThatCannotGoOnEndsWithTheReason(t *testing.T) {
 	t.Parallel()
 	inTime(t, 10, func(d *desk) {
-		d.r.Stop()
-		d.r = New(Options{Store: broken{d.s}})
-		d.r.Start()
+		f := d.flaky()
+		f.command = errors.New("the journal is of a later version")
 		job := d.begin(Order{Action: store.Replay})
 		time.Sleep(time.Second)
-		if job = d.job(job.ID); job.State != Failed || !strings.Contains(job.Error, "the disk is on fire") {
+		if job = d.job(job.ID); job.State != Failed || !strings.Contains(job.Error, "a later version") {
 			t.Errorf("%+v", job)
 		}
 	})
 }
 
-// broken is a store whose commands fail.
-type broken struct{ store.Store }
+func TestAJobWaitsForAStoreThatFailsForAWhile(t *testing.T) {
+	t.Parallel()
+	for _, passing := range []error{store.ErrUnavailable, store.ErrFull} {
+		inTime(t, 100, func(d *desk) {
+			f := d.flaky()
+			job := d.begin(Order{Action: store.Replay, Rate: 1})
+			time.Sleep(5 * time.Second)
+			f.set(&f.command, passing)
+			f.set(&f.keep, passing)
+			f.set(&f.query, passing)
+			time.Sleep(time.Hour)
+			v := d.job(job.ID)
+			if v.State != Running || !strings.Contains(v.Waiting, "the store is failing: ") || !strings.Contains(v.Waiting, passing.Error()) {
+				t.Errorf("while it fails: %+v", v)
+			}
+			f.set(&f.command, nil)
+			f.set(&f.keep, nil)
+			f.set(&f.query, nil)
+			time.Sleep(time.Hour)
+			if v = d.job(job.ID); v.State != Done || v.Changed != 100 || v.Waiting != "" {
+				t.Errorf("when it works again: %+v", v)
+			}
+		})
+	}
+}
 
-func (broken) Command(context.Context, store.Command) (store.Done, error) {
-	return store.Done{}, fmt.Errorf("%w: the disk is on fire", store.ErrUnavailable)
+func TestACancelThatCannotBeNotedIsNotSaidToBeDone(t *testing.T) {
+	t.Parallel()
+	inTime(t, 100, func(d *desk) {
+		f := d.flaky()
+		job := d.begin(Order{Action: store.Replay, Rate: 1})
+		time.Sleep(5 * time.Second)
+		f.set(&f.keep, store.ErrUnavailable)
+		for range 2 {
+			if _, err := d.r.Cancel(d.Context(), job.ID, "me"); !errors.Is(err, store.ErrUnavailable) {
+				t.Errorf("while it cannot be noted: %v", err)
+			}
+		}
+		left := d.job(job.ID)
+		time.Sleep(time.Hour)
+		v := d.job(job.ID)
+		if v.State != Running || v.Changed != left.Changed || !strings.Contains(v.Waiting, "it is cancelled, and that cannot be noted") {
+			t.Errorf("it goes on, or says that it is cancelled: %+v", v)
+		}
+		f.set(&f.keep, nil)
+		time.Sleep(time.Minute)
+		if v = d.job(job.ID); v.State != Cancelled || v.Error != "cancelled by me" || v.Waiting != "" {
+			t.Errorf("when it can be noted: %+v", v)
+		}
+		d.open()
+		time.Sleep(time.Hour)
+		if v = d.job(job.ID); v.State != Cancelled || v.Changed != left.Changed {
+			t.Errorf("after a restart: %+v", v)
+		}
+	})
+}
+
+// To look at jobs does not wait for a disk that hangs.
+func TestJobsAreShownWhileANoteHangs(t *testing.T) {
+	t.Parallel()
+	inTime(t, 10, func(d *desk) {
+		f := d.flaky()
+		first := d.begin(Order{Action: store.Replay, Rate: 0.001})
+		f.hang = make(chan struct{})
+		begun := make(chan error, 2)
+		for range 2 {
+			go func() {
+				_, err := d.r.Begin(d.Context(), Order{Action: store.Replay, Filters: url.Values{"source": {"shop"}}})
+				begun <- err
+			}()
+		}
+		synctest.Wait()
+		if list := d.r.Jobs(); len(list) != 1 || d.job(first.ID).State != Running {
+			t.Errorf("%+v", list)
+		}
+		impatient, stop := context.WithTimeout(d.Context(), time.Minute)
+		defer stop()
+		if _, err := d.r.Begin(impatient, Order{Action: store.Replay, Filters: url.Values{"source": {"shop"}}}); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("one that does not wait longer: %v", err)
+		}
+		close(f.hang)
+		for range 2 {
+			if err := <-begun; err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+// flaky is a store that fails while it is told to.
+type flaky struct {
+	store.Store
+
+	mu                   sync.Mutex
+	command, keep, query error
+	hang                 chan struct{}
+}
+
+// flaky opens the desk over a store that can be told to fail.
+func (d *desk) flaky() *flaky {
+	d.r.Stop()
+	f := &flaky{Store: d.s}
+	d.s = f
+	d.open()
+	return f
+}
+
+func (f *flaky) set(which *error, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	*which = err
+}
+
+func (f *flaky) get(which *error) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return *which
+}
+
+func (f *flaky) Command(ctx context.Context, c store.Command) (store.Done, error) {
+	if err := f.get(&f.command); err != nil {
+		return store.Done{}, err
+	}
+	return f.Store.Command(ctx, c) //nolint:wrapcheck // it is in place of it
+}
+
+func (f *flaky) Query(ctx context.Context, v store.Filter) (store.Page, error) {
+	if err := f.get(&f.query); err != nil {
+		return store.Page{}, err
+	}
+	return f.Store.Query(ctx, v) //nolint:wrapcheck // it is in place of it
+}
+
+func (f *flaky) Keep(ctx context.Context, name string, v []byte) error {
+	if f.hang != nil {
+		<-f.hang
+	}
+	if err := f.get(&f.keep); err != nil {
+		return err
+	}
+	return f.Store.Keep(ctx, name, v) //nolint:wrapcheck // it is in place of it
 }

@@ -24,38 +24,116 @@ const (
 	lookAgain = 250 * time.Millisecond
 	// noteEvery is how often a job notes how far it is.
 	noteEvery = time.Second
+	// noteWithin is how long a note of a job's end may take until it counts as failed,
+	// and a runner that stops waits for it.
+	noteWithin = 5 * time.Second
+	// firstDelay and lastDelay are the least and the longest wait until something is
+	// tried again at which the store failed.
+	firstDelay = time.Second
+	lastDelay  = 30 * time.Second
 )
 
 // run works on a job until it has ended, or the process does.
-func (r *Runner) run(ctx context.Context, j *running, p plan) {
-	err := r.goThrough(ctx, j, p)
+func (r *Runner) run(ctx context.Context, j *running, work func(context.Context) error) {
+	err := work(ctx)
 	var cancelled errCancelled
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	j.Waiting = ""
 	switch {
 	case err == nil:
-		r.ended(j, Done, nil)
+		r.end(j, Done, nil)
 	case errors.As(context.Cause(ctx), &cancelled):
-		r.ended(j, Cancelled, cancelled)
+		r.end(j, Cancelled, cancelled)
 	case r.ctx.Err() != nil || errors.Is(err, store.ErrClosed):
-		// It goes on at the next start, from what was noted last.
+		r.leave(j)
 	default:
-		r.ended(j, Failed, err)
+		r.end(j, Failed, err)
 	}
 }
 
-// ended notes a job's end. The mutex is held.
-func (r *Runner) ended(j *running, state State, why error) {
+// leave notes where a job goes on at the next start. It can be done without: then
+// it goes on from what was noted last.
+func (r *Runner) leave(j *running) {
+	r.mu.Lock()
+	job := j.safe
+	r.mu.Unlock()
+	if err := r.noteSoon(&job); err != nil && !errors.Is(err, store.ErrClosed) {
+		r.o.Logger.Warn("where a job goes on could not be noted; it goes on from what was noted last", "job", j.ID, "error", err)
+	}
+}
+
+// end notes a job's end, and only then has it ended: what is said to be cancelled
+// must not go on after a restart. A note that fails is tried again, for as long as
+// the process lives.
+func (r *Runner) end(j *running, state State, why error) {
 	now := r.o.Now().UTC()
-	j.State, j.Ended = state, &now
+	r.mu.Lock()
+	job := j.Job
+	r.mu.Unlock()
+	job.State, job.Ended, job.Waiting = state, &now, ""
 	if why != nil {
-		j.Error = cut(why.Error())
+		job.Error = cut(why.Error())
 	}
-	if err := r.note(context.WithoutCancel(r.ctx), &j.Job); err != nil {
-		r.o.Logger.Error("the end of a job could not be noted; it goes on at the next start", "job", j.ID, "error", err)
+	for delay := firstDelay; ; delay = min(2*delay, lastDelay) {
+		err := r.noteSoon(&job)
+		if err == nil {
+			break
+		}
+		if r.ctx.Err() != nil || errors.Is(err, store.ErrClosed) {
+			return
+		}
+		if r.unnoted(j, state, err) {
+			r.o.Logger.Error("the end of a job could not be noted; it is tried again", "job", j.ID, "state", string(state), "error", err)
+		}
+		if sleep(r.ctx, delay) != nil {
+			return
+		}
 	}
-	r.o.Logger.Info("job ended", append(attributes(&j.Job), "state", string(state), "error", j.Error)...)
+	r.mu.Lock()
+	j.Job = job
+	r.mu.Unlock()
+	r.o.Logger.Info("job ended", append(attributes(&job), "state", string(state), "error", job.Error)...)
+}
+
+// noteSoon notes a job, though the runner stops.
+func (r *Runner) noteSoon(job *Job) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), noteWithin)
+	defer cancel()
+	job.Waiting = "" // it is nothing to go on with
+	return r.note(ctx, job)
+}
+
+// unnoted keeps why a job's end could not be noted, for whoever waits for it. It
+// tells whether that is the first time.
+func (r *Runner) unnoted(j *running, state State, err error) (first bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if first = j.noteErr == nil; first {
+		close(j.failing)
+	}
+	j.noteErr = err
+	j.Waiting = cut(fmt.Sprintf("it is %s, and that cannot be noted: %v", state, err))
+	return first
+}
+
+// patiently does something until the store does not fail at it, and says meanwhile
+// why the job waits: a disk that is full or away for a while ends no job.
+func (r *Runner) patiently(ctx context.Context, j *running, f func() error) error {
+	for delay := firstDelay; ; delay = min(2*delay, lastDelay) {
+		err := f()
+		if !errors.Is(err, store.ErrUnavailable) && !errors.Is(err, store.ErrFull) {
+			return err
+		}
+		r.waits(j, cut(fmt.Sprintf("the store is failing: %v", err)))
+		if err := sleep(ctx, delay); err != nil {
+			return err
+		}
+		r.waits(j, "")
+	}
+}
+
+func (r *Runner) waits(j *running, why string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	j.Waiting = why
 }
 
 // cut bounds what a note has to hold of an error.
@@ -69,16 +147,16 @@ func (r *Runner) goThrough(ctx context.Context, j *running, p plan) error {
 	noted := r.o.Now()
 	for {
 		f.After = j.After
-		page, err := r.o.Store.Query(ctx, f)
+		page, err := r.query(ctx, j, f)
 		if err != nil {
-			return fmt.Errorf("looking for what matches: %w", err)
+			return err
 		}
 		for some := range slices.Chunk(page.Rows, abreast) {
 			if err := r.handle(ctx, j, p, some, pace); err != nil {
 				return err
 			}
 			if r.o.Now().Sub(noted).Abs() >= noteEvery {
-				if err := r.progress(ctx, j); err != nil {
+				if err := r.patiently(ctx, j, func() error { return r.progress(ctx, j) }); err != nil {
 					return err
 				}
 				noted = r.o.Now()
@@ -87,43 +165,105 @@ func (r *Runner) goThrough(ctx context.Context, j *running, p plan) error {
 		if page.Next == 0 {
 			return nil
 		}
-		r.mu.Lock()
-		j.After = page.Next
-		r.mu.Unlock()
+		r.reached(j, page.Next)
 	}
 }
 
-// progress notes how far a job is.
+func (r *Runner) query(ctx context.Context, j *running, f store.Filter) (page store.Page, err error) {
+	err = r.patiently(ctx, j, func() (err error) {
+		page, err = r.o.Store.Query(ctx, f)
+		return err //nolint:wrapcheck // below
+	})
+	if err != nil {
+		return page, fmt.Errorf("looking for what matches: %w", err)
+	}
+	return page, nil
+}
+
+// progress notes how far a job is: its place and its counts, which belong together.
 func (r *Runner) progress(ctx context.Context, j *running) error {
 	r.mu.Lock()
-	job := j.Job
+	job := j.safe
 	r.mu.Unlock()
+	job.Waiting = "" // it is nothing to go on with
 	return r.note(ctx, &job)
 }
 
 // handle acts on some events.
 func (r *Runner) handle(ctx context.Context, j *running, p plan, rows []store.Row, pace *pace) error {
-	var all []parcel
-	for _, row := range rows {
-		all = append(all, p.parcels(row)...)
-	}
+	all := r.sorted(j, p, rows)
 	for len(all) > 0 {
-		n, err := r.room(ctx, j, p, all)
-		if err != nil {
-			return err
+		n := r.pass(j, all)
+		if n == 0 {
+			var err error
+			if n, err = r.some(ctx, j, p, all, pace); err != nil {
+				return err
+			}
 		}
-		if n, err = pace.take(ctx, r.o.Now, n); err != nil {
-			return err
+		if all = all[n:]; len(all) > 0 {
+			r.reached(j, all[0].seq-1)
 		}
-		if err := r.act(ctx, j, all[:n]); err != nil {
-			return err
-		}
-		all = all[n:]
 	}
-	r.mu.Lock()
-	j.After = rows[len(rows)-1].Seq
-	r.mu.Unlock()
+	r.reached(j, rows[len(rows)-1].Seq)
 	return nil
+}
+
+// sorted lists the parcels of some events. To one that went on after a restart,
+// what was settled since it began may be its own work.
+func (r *Runner) sorted(j *running, p plan, rows []store.Row) (all []parcel) {
+	for _, row := range rows {
+		for _, v := range p.parcels(row) {
+			c := v.command
+			c.Before = j.Began
+			v.spared = j.resumed && !v.orphaned && store.Spared(c, &v.before)
+			all = append(all, v)
+		}
+	}
+	return all
+}
+
+// pass counts the first of the parcels that are left alone, and tells how many
+// they are.
+func (r *Runner) pass(j *running, all []parcel) (n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, v := range all {
+		switch {
+		case v.orphaned:
+			j.Skipped++
+			j.Orphaned++
+		case v.spared:
+			j.Spared++
+		default:
+			return n
+		}
+		n++
+	}
+	return n
+}
+
+// some acts on the first of the parcels, as many as there is room and time for,
+// and tells how many they are.
+func (r *Runner) some(ctx context.Context, j *running, p plan, all []parcel, pace *pace) (int, error) {
+	if end := slices.IndexFunc(all, func(p parcel) bool { return !p.acts() }); end >= 0 {
+		all = all[:end]
+	}
+	n, err := r.room(ctx, j, p, all)
+	if err != nil {
+		return 0, err
+	}
+	if n, err = pace.take(ctx, r.o.Now, n); err != nil {
+		return 0, err
+	}
+	return n, r.act(ctx, j, all[:n])
+}
+
+// reached notes for itself that everything up to an event is done.
+func (r *Runner) reached(j *running, seq uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	j.After = seq
+	j.safe = j.Job
 }
 
 // room waits until there is room for the first of the parcels, and tells for how
@@ -131,9 +271,7 @@ func (r *Runner) handle(ctx context.Context, j *running, p plan, rows []store.Ro
 func (r *Runner) room(ctx context.Context, j *running, p plan, all []parcel) (int, error) {
 	for {
 		n, why := r.fit(p, all)
-		r.mu.Lock()
-		j.Waiting = why
-		r.mu.Unlock()
+		r.waits(j, why)
 		if n > 0 {
 			return n, nil
 		}
@@ -193,7 +331,11 @@ func (r *Runner) act(ctx context.Context, j *running, some []parcel) error {
 // one carries out one command. What a single event refuses does not stop the job.
 func (r *Runner) one(ctx context.Context, j *running, c store.Command) error {
 	c.Who, c.Before = fmt.Sprintf("%s, job %s", j.Who, j.ID), j.Began
-	done, err := r.o.Store.Command(ctx, c)
+	var done store.Done
+	err := r.patiently(ctx, j, func() (err error) {
+		done, err = r.o.Store.Command(ctx, c)
+		return err //nolint:wrapcheck // below
+	})
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {

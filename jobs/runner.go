@@ -45,6 +45,9 @@ type Options struct {
 	// Moving is told of every move before it begins: from which source, empty for
 	// all, and where to. With an error it does not begin. Default: nobody.
 	Moving func(ctx context.Context, from string, to event.Destination) error
+	// Configured tells whether what waits at a destination is sent. A replay leaves
+	// the others alone, where it would wait for ever. Default: it is.
+	Configured func(event.Destination) bool
 }
 
 // Runner carries jobs out. Its methods are safe for concurrent use.
@@ -54,6 +57,11 @@ type Runner struct {
 	cancel context.CancelCauseFunc
 	wg     sync.WaitGroup
 
+	// beginning is held while a job begins, and is written to the disk.
+	beginning chan struct{}
+
+	// mu is never held while the store writes: to look at jobs must not hang when a
+	// disk does.
 	mu   sync.Mutex
 	jobs map[string]*running
 }
@@ -62,8 +70,15 @@ type Runner struct {
 type running struct {
 	Job
 	cancel context.CancelCauseFunc
+	// safe is the job at its last whole step, where it can go on.
+	safe Job
+	// resumed tells that it was begun by an earlier runner.
+	resumed bool
 	// done is closed when nothing works on it any more.
 	done chan struct{}
+	// failing is closed when its end could not be noted, and noteErr says why.
+	failing chan struct{}
+	noteErr error
 }
 
 // errStopped ends jobs with the process: they go on at the next start.
@@ -83,7 +98,10 @@ func New(o Options) *Runner {
 	if o.Moving == nil {
 		o.Moving = func(context.Context, string, event.Destination) error { return nil }
 	}
-	r := &Runner{o: o, jobs: map[string]*running{}}
+	if o.Configured == nil {
+		o.Configured = func(event.Destination) bool { return true }
+	}
+	r := &Runner{o: o, jobs: map[string]*running{}, beginning: make(chan struct{}, 1)}
 	r.ctx, r.cancel = context.WithCancelCause(context.Background())
 	return r
 }
@@ -102,23 +120,23 @@ func (r *Runner) Start() {
 			continue
 		}
 		j := r.add(job)
-		p, err := job.plan()
-		switch {
-		case job.State != Running:
-		case err != nil:
-			r.ended(j, Failed, err)
-		default:
-			r.o.Logger.Info("job goes on", attributes(&job)...)
-			r.launch(j, p)
+		if job.State != Running {
+			close(j.done)
 			continue
 		}
-		close(j.done)
+		j.resumed = true
+		r.o.Logger.Info("job goes on", attributes(&job)...)
+		p, err := job.plan()
+		p.configured = r.o.Configured
+		r.launch(j, p, err)
 	}
 }
 
 // Stop ends the work. Running jobs go on when a runner starts again.
 func (r *Runner) Stop() {
+	r.mu.Lock() // so that none is launched meanwhile
 	r.cancel(errStopped)
+	r.mu.Unlock()
 	r.wg.Wait()
 }
 
@@ -139,36 +157,48 @@ func (j *Job) plan() (plan, error) {
 	return o.plan(j.Began)
 }
 
-// Count tells how many deliveries an order is about now. It looks at all of
-// them, and takes as long as that does.
-func (r *Runner) Count(ctx context.Context, o Order) (int64, error) {
+// Count tells how many deliveries an order is about now, and how many more a
+// replay would leave alone as orphans. It looks at all of them, and takes as long
+// as that does.
+func (r *Runner) Count(ctx context.Context, o Order) (matched, orphaned int64, err error) {
 	p, err := o.plan(r.o.Now())
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	return r.count(ctx, p, 0)
 }
 
-func (r *Runner) count(ctx context.Context, p plan, upto uint64) (n int64, err error) {
+func (r *Runner) count(ctx context.Context, p plan, upto uint64) (matched, orphaned int64, err error) {
+	p.configured = r.o.Configured
 	f := p.filter
 	f.Limit, f.Before = query.MaxLimit, upto
 	for {
 		page, err := r.o.Store.Query(ctx, f)
 		if err != nil {
-			return 0, fmt.Errorf("counting what matches: %w", err)
+			return 0, 0, fmt.Errorf("counting what matches: %w", err)
 		}
 		for _, row := range page.Rows {
-			n += int64(len(p.parcels(row)))
+			for _, v := range p.parcels(row) {
+				if v.orphaned {
+					orphaned++
+				} else {
+					matched++
+				}
+			}
 		}
-		if f.Before = page.Next; page.Next == 0 {
-			return n, nil
+		if f.Before = page.Next; page.Next != 0 {
+			continue
 		}
+		if matched == 0 && orphaned > 0 {
+			return 0, orphaned, ErrOrphans
+		}
+		return matched, orphaned, nil
 	}
 }
 
 // Begin makes a job of an order. What it returns has been noted durably.
 //
-// Errors: ErrNoFilter, ErrTooLong, ErrTooMany, the store's, and others for a
+// Errors: ErrNoFilter, ErrTooLong, ErrTooMany, ErrOrphans, the store's, and others for a
 // filter that is wrong.
 func (r *Runner) Begin(ctx context.Context, o Order) (Job, error) {
 	now := r.o.Now()
@@ -192,9 +222,10 @@ func (r *Runner) Begin(ctx context.Context, o Order) (Job, error) {
 	if job.Upto, err = r.newest(ctx); err != nil {
 		return Job{}, err
 	}
-	if job.Matched, err = r.count(ctx, p, job.Upto); err != nil {
+	if job.Matched, _, err = r.count(ctx, p, job.Upto); err != nil {
 		return Job{}, err
 	}
+	p.configured = r.o.Configured
 	if o.Action == store.Move {
 		if err := r.o.Moving(ctx, p.filter.Source, o.To); err != nil {
 			return Job{}, fmt.Errorf("moving to %s: %w", o.To, err)
@@ -216,8 +247,12 @@ func (r *Runner) newest(ctx context.Context) (uint64, error) {
 }
 
 func (r *Runner) begin(ctx context.Context, job Job, p plan) (Job, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	select {
+	case r.beginning <- struct{}{}:
+		defer func() { <-r.beginning }()
+	case <-ctx.Done():
+		return Job{}, fmt.Errorf("beginning a job: %w", context.Cause(ctx))
+	}
 	if r.ctx.Err() != nil {
 		return Job{}, store.ErrClosed
 	}
@@ -228,14 +263,34 @@ func (r *Runner) begin(ctx context.Context, job Job, p plan) (Job, error) {
 		return Job{}, err
 	}
 	r.o.Logger.Info("job began", attributes(&job)...)
-	j := r.add(job)
-	r.launch(j, p)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.launch(r.add(job), p, nil)
 	return job, nil
 }
 
 // makeRoom forgets jobs that have ended long ago, or if there are many the one
 // that ended first.
 func (r *Runner) makeRoom(ctx context.Context) error {
+	surplus, err := r.surplus()
+	if err != nil {
+		return err
+	}
+	for _, id := range surplus {
+		if err := r.o.Store.Keep(ctx, notePrefix+id, nil); err != nil {
+			return fmt.Errorf("forgetting job %s: %w", id, err)
+		}
+		r.mu.Lock()
+		delete(r.jobs, id)
+		r.mu.Unlock()
+	}
+	return nil
+}
+
+// surplus lists the jobs to forget before another one begins.
+func (r *Runner) surplus() (ids []string, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	var ended []*running
 	for _, j := range r.jobs {
 		if j.State != Running {
@@ -243,35 +298,42 @@ func (r *Runner) makeRoom(ctx context.Context) error {
 		}
 	}
 	if len(r.jobs)-len(ended) >= MaxRunning {
-		return fmt.Errorf("%w: %d; wait for one of them, or cancel it", ErrTooMany, MaxRunning)
+		return nil, fmt.Errorf("%w: %d; wait for one of them, or cancel it", ErrTooMany, MaxRunning)
 	}
 	slices.SortFunc(ended, func(a, b *running) int { return a.Ended.Compare(*b.Ended) })
-	for i, j := range ended {
-		if len(r.jobs) < maxKnown && r.o.Now().Sub(*ended[i].Ended) < keptFor {
+	for _, j := range ended {
+		if len(r.jobs)-len(ids) < maxKnown && r.o.Now().Sub(*j.Ended) < keptFor {
 			break
 		}
-		if err := r.o.Store.Keep(ctx, notePrefix+j.ID, nil); err != nil {
-			return fmt.Errorf("forgetting job %s: %w", j.ID, err)
-		}
-		delete(r.jobs, j.ID)
+		ids = append(ids, j.ID)
 	}
-	return nil
+	return ids, nil
 }
 
 func (r *Runner) add(job Job) *running {
-	j := &running{Job: job, done: make(chan struct{})}
+	j := &running{Job: job, safe: job, done: make(chan struct{}), failing: make(chan struct{})}
 	r.jobs[job.ID] = j
 	return j
 }
 
-// launch sets a job going. The mutex is held.
-func (r *Runner) launch(j *running, p plan) {
+// launch sets a job going, unless the runner has stopped: then it goes on at the
+// next start. One whose order cannot be read fails. The mutex is held.
+func (r *Runner) launch(j *running, p plan, unread error) {
 	ctx, cancel := context.WithCancelCause(r.ctx)
 	j.cancel = cancel
+	if r.ctx.Err() != nil {
+		close(j.done)
+		return
+	}
 	r.wg.Go(func() {
 		defer close(j.done)
 		defer cancel(nil)
-		r.run(ctx, j, p)
+		r.run(ctx, j, func(ctx context.Context) error {
+			if unread != nil {
+				return unread
+			}
+			return r.goThrough(ctx, j, p)
+		})
 	})
 }
 
@@ -321,9 +383,12 @@ type errCancelled struct{ who string }
 // Error says who.
 func (e errCancelled) Error() string { return "cancelled by " + e.who }
 
-// Cancel ends a job, and gives it as it was left. What it has done stays done.
+// Cancel ends a job, and gives it as it was left. What it has done stays done. If
+// the end cannot be noted, it does nothing more all the same, and only a restart
+// before the note works would have it go on.
 //
-// Errors: ErrUnknown, ErrEnded, or the context's if it ends before the job has.
+// Errors: ErrUnknown, ErrEnded, the store's if it could not be noted, or the
+// context's if it ends before the job has.
 func (r *Runner) Cancel(ctx context.Context, id, who string) (Job, error) {
 	r.mu.Lock()
 	j := r.jobs[id]
@@ -332,22 +397,31 @@ func (r *Runner) Cancel(ctx context.Context, id, who string) (Job, error) {
 		return Job{}, fmt.Errorf("job %s: %w", id, ErrUnknown)
 	}
 	if j.State != Running {
-		r.mu.Unlock()
+		defer r.mu.Unlock()
 		return j.Job, fmt.Errorf("job %s: %w: it is %s", id, ErrEnded, j.State)
 	}
 	j.cancel(errCancelled{who})
 	r.mu.Unlock()
 	select {
 	case <-j.done:
-		return r.Job(id)
+	case <-j.failing:
 	case <-ctx.Done():
 		return Job{}, fmt.Errorf("job %s: %w", id, context.Cause(ctx))
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case j.State != Running:
+		return j.Job, nil
+	case j.noteErr != nil:
+		return j.Job, fmt.Errorf("job %s has stopped, but that could not be noted, and is tried again: %w", id, j.noteErr)
+	}
+	return j.Job, fmt.Errorf("job %s: %w", id, store.ErrClosed) // the process ends
 }
 
 func attributes(j *Job) []any {
 	return []any{
 		"job", j.ID, "action", j.Action, "filters", j.Filters, "to", j.To, "who", j.Who, "matched", j.Matched,
-		"changed", j.Changed, "skipped", j.Skipped,
+		"changed", j.Changed, "skipped", j.Skipped, "spared", j.Spared,
 	}
 }

@@ -247,7 +247,9 @@ func await(r *rig) {
 		r.Errorf("an event is there: %v", err)
 	}
 	r.store()
-	if err := <-wait(r.Context(), first-1); err != nil {
+	over, end := context.WithCancel(r.Context())
+	end() // what is there is told all the same
+	if err := <-wait(over, first-1); err != nil {
 		r.Errorf("an event is there after opening: %v", err)
 	}
 	ctx, cancel := context.WithCancelCause(r.Context())
@@ -256,9 +258,6 @@ func await(r *rig) {
 	cancel(why)
 	if err := <-ended; !errors.Is(err, why) {
 		r.Errorf("with its context ended: %v", err)
-	}
-	if err := <-wait(ctx, first-1); err != nil {
-		r.Errorf("what is there is not told once the context has ended: %v", err)
 	}
 	two := [2]chan error{wait(r.Context(), first), wait(r.Context(), first)}
 	a := r.admission("b")
