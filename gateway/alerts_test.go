@@ -329,3 +329,27 @@ func TestAlertBacklogThatCannotBeIsRefused(t *testing.T) {
 		t.Errorf("defaults are %+v", b)
 	}
 }
+
+// What the watcher read before it was told of a recovery is old news.
+func TestAStateThatWasReadBeforeAChangeIsNotTold(t *testing.T) {
+	t.Parallel()
+	s, d, now := newSentry(), event.Destination{Source: "shop", Name: "default"}, time.Now()
+	var got []string
+	say := func(name string, _ time.Time) {
+		if name != "" {
+			got = append(got, name)
+		}
+	}
+	say(s.turned(d, Down, now))
+	before := s.moment()
+	say(s.turned(d, Up, now))
+	say(s.saw(d, Down, before, now))
+	say(s.saw(d, Up, s.moment(), now))
+	if fmt.Sprint(got) != fmt.Sprint([]string{AlertDown, AlertUp}) {
+		t.Errorf("it tells of %v", got)
+	}
+	say(s.saw(d, Down, s.moment(), now)) // of which nobody told
+	if len(got) != 3 || got[2] != AlertDown {
+		t.Errorf("what the watcher alone has seen: %v", got)
+	}
+}

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -179,7 +178,7 @@ func (g *Gateway) readingOf(source string, d DestinationStatus, now time.Time) h
 		Name:   history.Name{Source: source, Destination: d.Name},
 		Counts: []uint64{m.delivered.Load(), m.failed.Load(), m.dead.Load()},
 		Gauges: []float64{float64(d.Count[event.Pending]), age},
-		State:  d.State, Why: cmp.Or(d.Why, d.LastError),
+		State:  d.State, Why: d.reason(),
 	}
 }
 

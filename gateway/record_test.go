@@ -165,3 +165,12 @@ func TestTheLastRefusalsOfEachSourceAreKeptWithinBounds(t *testing.T) {
 		t.Errorf("%+v", counts)
 	}
 }
+
+func TestOnlyAnOutageHasAReason(t *testing.T) {
+	t.Parallel()
+	for state, want := range map[string]string{Up: "", Paused: "", Orphaned: "", Down: "EOF"} {
+		if got := (DestinationStatus{State: state, LastError: "EOF"}).reason(); got != want {
+			t.Errorf("%s because of %q, want %q", state, got, want)
+		}
+	}
+}

@@ -107,6 +107,15 @@ func (g *Gateway) status(l *live, app *App, stats store.Stats) []SourceStatus {
 	return sorted(found)
 }
 
+// reason says why a destination is down. Other states have none here: its last error
+// is not why it was paused, or is up again.
+func (d DestinationStatus) reason() string {
+	if d.State != Down {
+		return ""
+	}
+	return cmp.Or(d.Why, d.LastError)
+}
+
 // finished tells that a destination is configured no more and that nothing of it
 // is pending or dead: there is nothing left to do about it.
 func finished(d store.DestinationStats, app *App) bool {

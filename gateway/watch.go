@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"cmp"
 	"sync"
 	"time"
 
@@ -16,6 +15,10 @@ type sentry struct {
 	mu sync.Mutex
 	// down has the destinations of which it was told that they are down, since when.
 	down map[event.Destination]time.Time
+	// turns counts the changes of state that it was told of, and heard has the last
+	// of each destination. What was read before that is old news.
+	turns uint64
+	heard map[event.Destination]uint64
 	// high has what it was told of that it is too much: "bytes", the bytes of a
 	// source, the age of a destination's oldest event.
 	high map[string]bool
@@ -29,15 +32,40 @@ type refusals struct {
 }
 
 func newSentry() *sentry {
-	return &sentry{down: map[event.Destination]time.Time{}, high: map[string]bool{}, refused: map[string]*refusals{}}
+	return &sentry{down: map[event.Destination]time.Time{}, heard: map[event.Destination]uint64{}, high: map[string]bool{}, refused: map[string]*refusals{}}
 }
 
-// turned notes a destination's state. It tells whether there is something to
-// say, and since when the destination had been down. A pause is no news, and
-// neither ends nor begins an outage.
+// turned is told of a destination's new state. It tells whether there is something
+// to say, and since when the destination had been down.
 func (s *sentry) turned(d event.Destination, state string, now time.Time) (name string, since time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.turns++
+	s.heard[d] = s.turns
+	return s.note(d, state, now)
+}
+
+// moment is one that states can be read after, for saw.
+func (s *sentry) moment() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.turns
+}
+
+// saw is told of a state that was read after a moment. If the sentry was told of a
+// change since, that is newer.
+func (s *sentry) saw(d event.Destination, state string, since uint64, now time.Time) (name string, from time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.heard[d] > since {
+		return "", time.Time{}
+	}
+	return s.note(d, state, now)
+}
+
+// note notes a state. A pause is no news, and neither ends nor begins an outage.
+// The mutex is held.
+func (s *sentry) note(d event.Destination, state string, now time.Time) (name string, since time.Time) {
 	since, known := s.down[d]
 	switch {
 	case state == Down && !known:
@@ -87,11 +115,13 @@ func (s *sentry) refuses(source string, now time.Time) (n uint64) {
 // stateChanged is told of a destination's new state, and why it has it.
 func (g *Gateway) stateChanged(d event.Destination, from, to, why string) {
 	_ = from // what was told before decides, not what was before
-	g.tellState(d, to, why, time.Now())
+	now := time.Now()
+	name, since := g.sentry.turned(d, to, now)
+	g.tellState(name, d, to, why, since, now)
 }
 
-func (g *Gateway) tellState(d event.Destination, state, why string, now time.Time) {
-	name, since := g.sentry.turned(d, state, now)
+// tellState tells of a destination that went down, or came up again.
+func (g *Gateway) tellState(name string, d event.Destination, state, why string, since, now time.Time) {
 	if name == "" {
 		return
 	}
@@ -128,11 +158,12 @@ func (g *Gateway) watch(app *App, now time.Time) {
 	if l == nil {
 		return
 	}
-	stats := l.store.Stats()
+	before, stats := g.sentry.moment(), l.store.Stats()
 	for _, s := range g.status(l, app, stats) {
 		for _, d := range s.Destinations {
 			name := event.Destination{Source: s.Name, Name: d.Name}
-			g.tellState(name, d.State, cmp.Or(d.Why, d.LastError), now)
+			what, since := g.sentry.saw(name, d.State, before, now)
+			g.tellState(what, name, d.State, d.reason(), since, now)
 			g.tellAge(name, d, app.alertAge(), now)
 		}
 	}

@@ -28,8 +28,8 @@ var (
 
 var spans = [...]Span{Hour, Day}
 
-// Bounds of what is kept. Of sources and destinations the one goes that has not
-// been seen for longest.
+// Bounds of what is kept. Where there are more sources and destinations, a new one
+// takes the place of one that has not been seen for an hour, and else is not kept.
 const (
 	MaxSeries  = 512
 	MaxChanges = 100
@@ -90,13 +90,17 @@ type History struct {
 	latest  [len(spans)]int64
 	series  map[Name]*series
 	changes []Change
+	// begun tells that this process has observed something before.
+	begun bool
 }
 
 type series struct {
 	name   Name
 	counts int // how many of the lines are counts
-	// last has the counts at the last reading of this process.
+	// last has the counts at the last reading of this process, if read; before its
+	// first they are 0, for the process began with them.
 	last []uint64
+	read bool
 	// states are a destination's last one.
 	state string
 	seen  time.Time
@@ -130,9 +134,17 @@ func (h *History) Observe(now time.Time, all []Reading) {
 	}
 	for _, r := range all {
 		s := h.find(r, now)
-		s.read(r, h.latest)
+		if s == nil {
+			continue
+		}
+		if h.begun && !s.read {
+			copy(s.last, r.Counts) // it came later: what was counted until now is no one moment's
+		}
+		s.read = true
+		s.add(r, h.latest)
 		h.turned(s, r, now)
 	}
+	h.begun = h.begun || len(all) > 0
 }
 
 // stepAt is the number of the step that a moment is in.
@@ -148,8 +160,10 @@ func (h *History) move(i int, step int64) {
 	switch {
 	case step == latest || step < latest && latest-step <= back:
 		return
-	case step < latest || step-latest >= int64(span.Points):
+	case max(step-latest, latest-step) >= int64(span.Points):
 		h.forget(i, 0, int64(span.Points)) // nothing of it is within the span
+	case step < latest: // the clock was set back: only what lies ahead is given up
+		h.forget(i, step+1, latest+1)
 	default:
 		h.forget(i, latest+1, step+1)
 	}
@@ -166,13 +180,15 @@ func (h *History) forget(i int, from, to int64) {
 	}
 }
 
-// find gives a reading's series, and makes room for a new one.
+// staleAfter is how long one has not been seen that makes room for a new one.
+const staleAfter = time.Hour
+
+// find gives a reading's series, and makes room for a new one; nil if there is none.
 func (h *History) find(r Reading, now time.Time) *series {
 	s := h.series[r.Name]
 	if s == nil || s.counts != len(r.Counts) || len(s.lines[0]) != len(r.Counts)+len(r.Gauges) {
-		for len(h.series) >= MaxSeries {
-			oldest := slices.MinFunc(slices.Collect(maps.Values(h.series)), func(a, b *series) int { return a.seen.Compare(b.seen) })
-			delete(h.series, oldest.name)
+		if s == nil && len(h.series) >= MaxSeries && !h.makeRoom(now) {
+			return nil
 		}
 		s = newSeries(r.Name, len(r.Counts), len(r.Gauges))
 		h.series[r.Name] = s
@@ -181,8 +197,18 @@ func (h *History) find(r Reading, now time.Time) *series {
 	return s
 }
 
-// read adds a reading to the newest points.
-func (s *series) read(r Reading, latest [len(spans)]int64) {
+// makeRoom forgets the one that was not seen for longest, if that is long.
+func (h *History) makeRoom(now time.Time) bool {
+	oldest := slices.MinFunc(slices.Collect(maps.Values(h.series)), func(a, b *series) int { return a.seen.Compare(b.seen) })
+	if now.Sub(oldest.seen) < staleAfter {
+		return false
+	}
+	delete(h.series, oldest.name)
+	return true
+}
+
+// add adds a reading to the newest points.
+func (s *series) add(r Reading, latest [len(spans)]int64) {
 	for i, span := range spans {
 		at := latest[i] % int64(span.Points)
 		for j, n := range r.Counts {

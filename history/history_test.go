@@ -75,8 +75,10 @@ func TestWhatNobodyObservedIsNotShownAsNothing(t *testing.T) {
 	at := start.Add(25 * time.Hour)
 	h.observe(at, shop, 9, 3, "")
 	h.wants(t, Day, at, strings.Repeat("- ", Day.Points-1)+"7", "- 3")
+	// What was counted before one was seen for the first time is of no one moment.
 	h.observe(start.Add(26*time.Hour), Name{Source: "late"}, 5, 0, "")
-	if p := h.Plot(Hour, start.Add(26*time.Hour), func(n Name) bool { return n.Source == "late" }); len(p.Series) != 1 || last(p.Series[0].Counts[0], 2) != "- 5" {
+	h.observe(start.Add(26*time.Hour+time.Second), Name{Source: "late"}, 7, 0, "")
+	if p := h.Plot(Hour, start.Add(26*time.Hour), func(n Name) bool { return n.Source == "late" }); len(p.Series) != 1 || last(p.Series[0].Counts[0], 2) != "- 2" {
 		t.Errorf("one that came later: %+v", p.Series)
 	}
 }
@@ -115,18 +117,69 @@ func TestChangesOfStateAreKeptWithTheirReason(t *testing.T) {
 func TestTheOneUnseenForLongestMakesRoom(t *testing.T) {
 	t.Parallel()
 	h := New()
-	for i := range MaxSeries + 10 {
+	for i := range MaxSeries {
 		h.observe(start.Add(time.Duration(i)*time.Second), Name{Source: fmt.Sprint(i)}, 1, 1, "")
 	}
-	p := h.Plot(Hour, start.Add(time.Hour), all)
-	if len(p.Series) != MaxSeries {
-		t.Errorf("%d series are kept", len(p.Series))
+	for i := range 10 { // an hour after those were seen
+		h.observe(start.Add(staleAfter+time.Duration(i)*time.Second), Name{Source: fmt.Sprint("new", i)}, 1, 1, "")
 	}
-	for _, s := range p.Series {
-		if s.Source == "3" {
-			t.Error("one of the oldest is still there")
-		}
+	names := map[string]bool{}
+	for _, s := range h.Plot(Hour, start.Add(time.Hour), all).Series {
+		names[s.Source] = true
 	}
+	if len(names) != MaxSeries || names["0"] || names["9"] || !names["10"] || !names["new9"] {
+		t.Errorf("%d series are kept, among them one of the oldest, or not a new one", len(names))
+	}
+}
+
+// With more of them than there is room for, those that are kept keep their past.
+func TestTooManyDoNotPushEachOtherOut(t *testing.T) {
+	t.Parallel()
+	h := New()
+	var list []Reading
+	for i := range MaxSeries + 88 {
+		list = append(list, Reading{Name: Name{Source: fmt.Sprintf("s%03d", i)}, Counts: []uint64{1000}})
+	}
+	for i := range 20 {
+		h.Observe(start.Add(time.Duration(i)*Hour.Step), list)
+	}
+	p := h.Plot(Hour, start.Add(19*Hour.Step), all)
+	if len(p.Series) != MaxSeries || last(p.Series[100].Counts[0], 20) != "1000"+strings.Repeat(" 0", 19) {
+		t.Errorf("%d series; one has %s", len(p.Series), last(p.Series[100].Counts[0], 20))
+	}
+}
+
+// The place of the newest point had another value a whole ring ago.
+func TestAPointForgetsWhatStoodInItsPlace(t *testing.T) {
+	t.Parallel()
+	h := New()
+	for i := range uint64(Hour.Points + 1) {
+		h.observe(start.Add(time.Duration(i)*Hour.Step), shop, 10*(i+1), float64(1000-i), "")
+	}
+	at := start.Add(time.Duration(Hour.Points) * Hour.Step)
+	h.wants(t, Hour, at, "10 10", fmt.Sprint(1000-Hour.Points+1, " ", 1000-Hour.Points))
+}
+
+func TestACountThatFallsAddsNothing(t *testing.T) {
+	t.Parallel()
+	h := New()
+	for i, n := range []uint64{5, 3, 4} {
+		h.observe(start.Add(time.Duration(i)*Hour.Step), shop, n, 0, "")
+	}
+	h.wants(t, Hour, start.Add(2*Hour.Step), "- 5 0 1", "0 0 0")
+}
+
+func TestAClockThatIsSetBackByMinutesKeepsWhatWasBefore(t *testing.T) {
+	t.Parallel()
+	h := New()
+	for i := range uint64(12) {
+		h.observe(start.Add(time.Duration(i)*Hour.Step), shop, i+1, 1, "")
+	}
+	back := start.Add(3 * Hour.Step)
+	h.observe(back, shop, 13, 1, "")
+	h.wants(t, Hour, back, "- 1 1 1 2", "- 1 1 1 1")
+	h.observe(back.Add(8*Hour.Step), shop, 14, 1, "") // what lay ahead is gone
+	h.wants(t, Hour, back.Add(8*Hour.Step), "1 1 1 2 - - - - - - - 1", "- - - 1")
 }
 
 func TestItIsReadAsItWasWrittenAndCountsGoOn(t *testing.T) {
