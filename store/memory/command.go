@@ -66,7 +66,10 @@ func (s *Store) act(c store.Command) (done store.Done, err error) {
 	s.change(r, func() {
 		if c.Action == store.Replay && c.Target != (event.Destination{}) {
 			known = true
-			refused = s.actOn(c, s.sent(r, c.Target), &done)
+			d := s.sent(r, c.Target)
+			if refused = s.actOn(c, d, &done); refused == nil && !slices.Contains(r.deliveries, d) {
+				r.deliveries = append(r.deliveries, d)
+			}
 			return
 		}
 		for _, d := range slices.Clone(r.deliveries) {
@@ -127,7 +130,7 @@ func (s *Store) apply(c store.Command, d *delivery) (deferred bool, err error) {
 }
 
 // sent gives the event's delivery to a destination: where there is none, one that
-// is as good as filtered until it is replayed.
+// is as good as filtered until it is replayed, and none of the event's until then.
 func (s *Store) sent(r *record, to event.Destination) *delivery {
 	for _, d := range r.deliveries {
 		if d.to.name == to {
@@ -136,7 +139,6 @@ func (s *Store) sent(r *record, to event.Destination) *delivery {
 	}
 	d := &delivery{of: r, to: s.destination(to)}
 	d.Destination, d.State = to.Name, event.Filtered
-	r.deliveries = append(r.deliveries, d)
 	return d
 }
 

@@ -307,6 +307,11 @@ func importedGone(r *rig) {
 	if !errors.Is(err, store.ErrGone) {
 		r.Errorf("a replay: %v, want %v", err, store.ErrGone)
 	}
+	before := len(r.get(v.ID).Deliveries)
+	_, err = r.s.Command(r.Context(), store.Command{Action: store.Replay, Event: v.ID, Target: dest("elsewhere")})
+	if after := len(r.get(v.ID).Deliveries); !errors.Is(err, store.ErrGone) || after != before {
+		r.Errorf("a replay elsewhere: %v, and %d deliveries in place of %d", err, after, before)
+	}
 }
 
 func importedFull(r *rig) {
