@@ -28,7 +28,10 @@ func parseDashboard(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 	}
 	d := new(ui.Dashboard)
 	err := dispense.Block(h.Dispenser, "webhooks_dashboard", dispense.Fields{
-		"user":            dispense.String(&d.User, "<placeholder>"),
+		"user": dispense.Args("<placeholder>", 1, 1, func(args []string) error {
+			d.User = args[0]
+			return ui.CheckUser(d.User)
+		}),
 		"allow_anonymous": dispense.Flag(&d.AllowAnonymous),
 		"read_only":       dispense.Flag(&d.ReadOnly),
 	})

@@ -4,12 +4,12 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // errForm is wrapped by what is wrong with a form.
@@ -18,10 +18,10 @@ var errForm = errors.New("this cannot be done")
 // done has what was done right before, by the word that stands in the address: an
 // address of a stranger's cannot put words into the page.
 var done = map[string]string{
-	"replay":   "It is sent again.",
-	"discard":  "It is given up. If an attempt was running, no other follows.",
+	"replay":   "The replay is ordered.",
+	"discard":  "It is discarded. If an attempt was running, no other follows.",
 	"pause":    "The destination is paused: events are kept and not sent.",
-	"resume":   "The destination goes on.",
+	"resume":   "The destination is resumed.",
 	"cancel":   "The job is cancelled.",
 	"replays":  "The replay has begun.",
 	"discards": "The discard has begun.",
@@ -123,7 +123,7 @@ func (o order) body(dryRun bool) (map[string]any, error) {
 	}
 	if o.Rate != "" {
 		rate, err := strconv.ParseFloat(o.Rate, 64)
-		if err != nil {
+		if err != nil || math.IsNaN(rate) || math.IsInf(rate, 0) || rate < 0 {
 			return nil, fmt.Errorf("%w: %q is no number of deliveries a second", errForm, o.Rate)
 		}
 		v["rate"] = rate
@@ -194,165 +194,4 @@ func orNil(body map[string]any) any {
 		return nil
 	}
 	return body
-}
-
-type confirmData struct {
-	order
-	// Event1 is the event that it is about.
-	Event1 *row
-	// Matched counts the deliveries of many.
-	Matched int64
-	// Problem says why it cannot be done as it stands.
-	Problem string
-	Others  []string
-}
-
-// confirm shows what an action would do, before it is done.
-func (v *visit) confirm() (content, error) {
-	if v.p.o.ReadOnly {
-		return content{}, errReadOnly
-	}
-	o, err := readOrder(v.query)
-	if err != nil {
-		return content{}, err
-	}
-	d := confirmData{order: o}
-	titles := map[string]string{
-		"replay": "Send it again?", "discard": "Give it up?", "pause": "Pause the destination?", "resume": "Let the destination go on?",
-		"replays": "Send them again?", "discards": "Give them up?", "moves": "Move them?", "cancel": "Cancel the job?",
-	}
-	if o.Event != "" {
-		var e row
-		if err := v.get("/webhooks/events/"+o.Event, nil, &e); err != nil {
-			return content{}, err
-		}
-		d.Event1 = &e
-	}
-	if o.many() {
-		if err := v.preview(&d); err != nil {
-			return content{}, err
-		}
-	}
-	return content{title: titles[o.Action], data: d, still: true}, nil
-}
-
-// preview counts what it is about.
-func (v *visit) preview(d *confirmData) error {
-	var all struct{ Sources []source }
-	if err := v.get("/webhooks/sources", nil, &all); err != nil {
-		return err
-	}
-	for _, s := range all.Sources {
-		for _, to := range s.Destinations {
-			if to.State != "orphaned" {
-				d.Others = append(d.Others, s.Name+"/"+to.Name)
-			}
-		}
-	}
-	if d.Action == "moves" && d.To == "" {
-		d.Problem = "Choose where to."
-		return nil
-	}
-	body, err := d.body(true)
-	if err == nil {
-		var answer struct{ Matched int64 }
-		err = v.post(d.path(), body, &answer)
-		d.Matched = answer.Matched
-	}
-	said, ok := errors.AsType[*apiError](err)
-	switch {
-	case errors.Is(err, errForm):
-		d.Problem = err.Error()
-	case ok && said.status/100 == 4:
-		d.Problem = said.words
-	case err != nil:
-		return err
-	}
-	return nil
-}
-
-// job is what was ordered about many events.
-type job struct {
-	Job, Action, State, To, Who, Error, Waiting string
-	Filters                                     map[string]string
-	Rate                                        float64
-	Matched, Changed, Deferred, Skipped         int64
-	Began                                       time.Time
-	Ended                                       *time.Time
-}
-
-// Share is how much of it is done, in percent.
-func (j job) Share() int64 {
-	if j.Matched <= 0 {
-		return 100
-	}
-	return min(100, (j.Changed+j.Deferred+j.Skipped)*100/j.Matched)
-}
-
-// Words are its filters.
-func (j job) Words() string {
-	var words []string
-	for name, value := range j.Filters {
-		words = append(words, name+"="+value)
-	}
-	slices.Sort(words)
-	return strings.Join(words, " ")
-}
-
-func (v *visit) jobs() (content, error) {
-	var all struct{ Jobs []job }
-	if err := v.get("/webhooks/jobs", nil, &all); err != nil {
-		return content{}, err
-	}
-	return content{title: "Jobs", data: all.Jobs}, nil
-}
-
-func (v *visit) job() (content, error) {
-	var one job
-	if err := v.get("/webhooks/jobs/"+v.at.arg, nil, &one); err != nil {
-		return content{}, err
-	}
-	return content{title: "Job " + one.Job, data: one}, nil
-}
-
-type refusalsData struct {
-	Source, Reason string
-	Sources        []string
-	Counts         []refusalCount
-	Refusals       []refusal
-}
-
-type refusal struct {
-	At                                        time.Time
-	Source, Reason, Why, Remote, Method, Path string
-	Status, More                              int
-	Size                                      *int64
-}
-
-type refusalCount struct {
-	Source, Reason string
-	Unavailable    bool
-	Count          int64
-}
-
-func (v *visit) refusals() (content, error) {
-	d := refusalsData{Source: v.query.Get("source"), Reason: v.query.Get("reason")}
-	q := url.Values{"limit": {"200"}}
-	if d.Source != "" {
-		q.Set("source", d.Source)
-	}
-	var all struct {
-		Refusals []refusal
-		Counts   []refusalCount
-	}
-	if err := v.get("/webhooks/refusals", q, &all); err != nil {
-		return content{}, err
-	}
-	d.Counts = all.Counts
-	for _, r := range all.Refusals {
-		if d.Reason == "" || r.Reason == d.Reason {
-			d.Refusals = append(d.Refusals, r)
-		}
-	}
-	return content{title: "Refused requests", data: d}, nil
 }

@@ -3,7 +3,6 @@ package ui
 import (
 	"bytes"
 	"cmp"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -12,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 )
 
 // row is an event as lists have it.
@@ -51,6 +49,7 @@ type delivery struct {
 	InFlight                   bool `json:"in_flight"`
 	Replay, Discarding         bool
 	DeliveredAt                *time.Time `json:"delivered_at"`
+	SettledAt                  *time.Time `json:"settled_at"`
 }
 
 // filterNames are the fields of the search, in their order.
@@ -67,6 +66,8 @@ type eventsData struct {
 	Problem string
 	// Chosen tells that something is searched for, so that one may act on all of it.
 	Chosen bool
+	// More tells that a field is used which is folded away otherwise.
+	More bool
 }
 
 // pageRows is how many events a page has.
@@ -84,6 +85,7 @@ func (v *visit) events() (content, error) {
 		}
 	}
 	d.Chosen = len(d.Filter) > 0
+	d.More = slices.ContainsFunc([]string{"type", "id", "since", "until"}, d.Filter.Has)
 	var all struct{ Sources []source }
 	if err := v.get("/webhooks/sources", nil, &all); err != nil {
 		return content{}, err
@@ -124,8 +126,27 @@ type way struct {
 	To     string
 	Origin string
 	Tries  []attempt
-	// Why says how it stands, and Next what happens now.
+	// Why says how it stands, and what happens now.
 	Why string
+}
+
+// Settled is when it came into the state that it stays in, if that is known.
+func (w way) Settled() *time.Time {
+	if w.State == "pending" {
+		return nil
+	}
+	return cmp.Or(w.SettledAt, w.DeliveredAt)
+}
+
+// Rounds are the tries between a replay and the next one: each counts from 1 again.
+func (w way) Rounds() (rounds [][]attempt) {
+	for i, t := range w.Tries {
+		if i == 0 || t.Number <= w.Tries[i-1].Number {
+			rounds = append(rounds, nil)
+		}
+		rounds[len(rounds)-1] = append(rounds[len(rounds)-1], t)
+	}
+	return rounds
 }
 
 type eventData struct {
@@ -137,6 +158,8 @@ type eventData struct {
 	// that it is longer than what is shown.
 	Pretty, Raw, Kind string
 	Cut               bool
+	// Held says of which destinations nothing is sent to just now.
+	Held []string
 }
 
 type header struct {
@@ -169,11 +192,15 @@ func (v *visit) event() (content, error) {
 		}
 		w.To = w.Origin + "/" + one.Destination
 		_ = json.Unmarshal(one.Attempts, &w.Tries) // of one event it is a list
-		w.Why = w.explain(towardOf(all.Sources, w.Origin, one.Destination), v.p.now())
+		to := towardOf(all.Sources, w.Origin, one.Destination)
+		w.Why = w.explain(to, v.p.now())
+		if w.State == "pending" {
+			d.Held = append(d.Held, to.held(w.To)...)
+		}
 		d.Ways = append(d.Ways, w)
 	}
-	d.Pretty, d.Raw, d.Kind, d.Cut = readable(e.Body)
-	return content{title: "Event " + d.Event, data: d}, nil
+	d.Pretty, d.Raw, d.Kind, d.Cut = readable(e.Body, contentType(e.Headers))
+	return content{title: "Event " + d.Event, data: d, note: strings.Join(d.Held, " ")}, nil
 }
 
 func towardOf(all []source, src, name string) toward {
@@ -187,6 +214,19 @@ func towardOf(all []source, src, name string) toward {
 	return toward{State: "orphaned"}
 }
 
+// held says why nothing is sent to a destination just now; it is empty if it is up.
+func (d toward) held(name string) []string {
+	words := map[string]string{
+		"paused":   " is paused: nothing is sent to it until somebody resumes it.",
+		"down":     " is down: nothing is sent to it until it answers again.",
+		"orphaned": " is not configured any more: nothing is sent to it.",
+	}[d.State]
+	if words == "" {
+		return nil
+	}
+	return []string{name + words}
+}
+
 // explain says why a delivery stands as it does, and what happens next.
 func (w way) explain(to toward, now time.Time) string {
 	last := "no attempt was made yet"
@@ -197,7 +237,7 @@ func (w way) explain(to toward, now time.Time) string {
 	case "pending":
 		return w.explainWaiting(to, now, last)
 	case "dead":
-		return "Given up, and kept: " + last + ". No further attempt is made. When the application is repaired, replay it."
+		return "Dead, and kept: " + strings.TrimSuffix(last, ".") + ". No further attempt is made. When the application is repaired, replay it."
 	}
 	return settled[w.State]
 }
@@ -206,7 +246,7 @@ func (w way) explain(to toward, now time.Time) string {
 var settled = map[string]string{
 	"delivered": "The application has taken it.",
 	"filtered":  "This destination did not want it: its `events` or `match` did not fit when it came.",
-	"discarded": "An operator has given it up.",
+	"discarded": "An operator has discarded it.",
 }
 
 // explainWaiting says what a delivery waits for.
@@ -221,7 +261,7 @@ func (w way) explainWaiting(to toward, now time.Time, last string) string {
 	case to.State == "orphaned":
 		return "It waits because the configuration does not name the destination any more. Move it, or configure it again."
 	case to.State == "down":
-		return "It waits because the destination is down (" + to.Why + "). Nothing of its time for retries is used up."
+		return "It waits because the destination is down (" + cmp.Or(to.Why, to.LastError, "it does not answer") + "). Nothing of its time for retries is used up."
 	case w.Next != nil && w.Next.After(now):
 		return "It is tried again in " + short(w.Next.Sub(now)) + "; " + last + "."
 	}
@@ -241,49 +281,6 @@ func (a attempt) outcome() string {
 
 // Good tells that the application took it.
 func (a attempt) Good() bool { return a.Status/100 == 2 && a.Error == "" }
-
-// mostShown is how much of a body a page has, in bytes.
-const mostShown = 128 << 10
-
-// readable gives a body for people: JSON in lines, other text as it is, and
-// bytes in hexadecimal. cut tells that it is only the beginning.
-func readable(body []byte) (pretty, raw, kind string, cut bool) {
-	pretty = indented(body)
-	if cut = len(body) > mostShown; cut {
-		body = beginning(body)
-	}
-	switch {
-	case len(body) == 0:
-		return "", "", "empty", cut
-	case pretty != "":
-		return pretty, string(body), "JSON", cut
-	case utf8.Valid(body) && !bytes.ContainsRune(body, 0):
-		return "", string(body), "text", cut
-	}
-	const most = 4096
-	return "", hex.Dump(body[:min(len(body), most)]), "bytes", cut || len(body) > most
-}
-
-// indented is JSON in lines; empty for what is none, or too much of it.
-func indented(body []byte) string {
-	var lines bytes.Buffer
-	if len(body) > mostShown || !json.Valid(body) || json.Indent(&lines, body, "", "  ") != nil || lines.Len() > 4*mostShown {
-		return ""
-	}
-	return lines.String()
-}
-
-// beginning does not end in the middle of a character.
-func beginning(body []byte) []byte {
-	body = body[:mostShown]
-	for range utf8.UTFMax {
-		if r, n := utf8.DecodeLastRune(body); r != utf8.RuneError || n != 1 {
-			break
-		}
-		body = body[:len(body)-1]
-	}
-	return body
-}
 
 // body hands the bytes over as they are, never to be shown by the browser.
 func (v *visit) body(w http.ResponseWriter) error {

@@ -6,17 +6,21 @@ import (
 	"maps"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 )
 
 // helpers are what templates call.
 var helpers = template.FuncMap{
-	"ago":   func(now, t time.Time) string { return short(now.Sub(t)) },
-	"until": func(now, t time.Time) string { return short(t.Sub(now)) },
+	"age":   func(now, t time.Time) template.HTML { return relative("data-age", now, t, now.Sub(t)) },
+	"until": func(now, t time.Time) template.HTML { return relative("data-until", now, t, t.Sub(now)) },
 	"deref": func(t *time.Time) time.Time { return *t },
-	"stamp": func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
-	"clock": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
+	"key":   func(parts ...string) string { return (&url.URL{Path: strings.Join(parts, "/")}).EscapedPath() },
+	"stamp": stamp,
+	"clock": clock,
 	"bytes": size,
+	"minus": func(a, b int) int { return a - b },
+	"of":    func(s screen, v any) of { return of{s, v} },
 	"count": func(n int64) string { return whole(float64(n)) },
 	"num":   func(n int) string { return whole(float64(n)) },
 	"rate":  func(v float64) string { return strconv.FormatFloat(v, 'f', 1, 64) },
@@ -41,8 +45,27 @@ var helpers = template.FuncMap{
 		}
 		return template.URL("?" + q.Encode()) //nolint:gosec // it is encoded
 	},
-	"size": func(w, h int) string { return fmt.Sprintf("0 0 %d %d", w, h) },
 }
+
+// of is a thing together with the screen that it is shown on.
+type of struct {
+	Screen screen
+	Of     any
+}
+
+// relative writes how far a moment is off. Without a now it is left to the script
+// of the page, which keeps all of them right.
+func relative(name string, now, t time.Time, d time.Duration) template.HTML {
+	words := ""
+	if !now.IsZero() {
+		words = short(d)
+	}
+	return template.HTML(fmt.Sprintf(`<time datetime="%s" title="%s" %s>%s</time>`, stamp(t), clock(t), name, words)) //nolint:gosec // times and our words alone
+}
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
 
 // short is a time span in a few characters.
 func short(d time.Duration) string {

@@ -21,9 +21,14 @@ const (
 	streamWrite = 20 * time.Second
 )
 
-// stream serves server-sent events: the main part of a page, whenever it has
-// changed. The page is named by its relative address.
+// stream serves server-sent events: what has changed of the main part of a page.
+// The page is named by its relative address.
 func (v *visit) stream(w http.ResponseWriter) error {
+	// A browser sends no Origin with a plain GET; another site's page could hold
+	// streams open, though it could not read them.
+	if site := v.r.Header.Get("Sec-Fetch-Site"); site == "cross-site" || site == "same-site" {
+		return errForeign
+	}
 	page, err := v.follows()
 	if err != nil {
 		return err
@@ -60,47 +65,57 @@ func (v *visit) follows() (*visit, error) {
 	if err != nil || u.IsAbs() || u.Host != "" {
 		return nil, errUnknown
 	}
-	at := locate("/" + strings.TrimPrefix(u.Path, "/"))
+	at := locate("/"+strings.TrimPrefix(u.Path, "/"), true)
 	if shown[at.page] == nil {
 		return nil, errUnknown
 	}
 	r := v.r.Clone(v.r.Context())
 	r.URL = u
-	return &visit{p: v.p, r: r, at: at, who: v.who, query: u.Query()}, nil
+	return &visit{p: v.p, r: r, at: at, who: v.who, query: u.Query(), followed: true}, nil
 }
 
 // sending is a stream on its way.
 type sending struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
+	// last is the page as it was sent last, trouble what was said instead of it.
 	last    []byte
+	trouble string
+	known   knownParts
 	sent    time.Time
 }
 
-// send renders the page, and sends it if it is another one.
+// send renders the page, and sends what has changed of it. Where nothing has, the
+// server's clock is sent now and then, so that a browser knows that it is not cut off.
 func (v *visit) send(s *sending) error {
 	now := v.p.now()
+	m := message{Now: now.UTC()}
 	html, err := v.render("main")
 	if err != nil {
-		html = []byte("<p class=\"banner bad\">This cannot be shown just now. It is tried again.</p>")
+		m.Trouble = err.Error()
 	}
-	if bytes.Equal(html, s.last) && now.Sub(s.sent) < streamBeat {
+	same := m.Trouble == s.trouble && (err != nil || bytes.Equal(html, s.last))
+	switch {
+	case same && now.Sub(s.sent) < streamBeat:
 		return nil
+	case !same && err == nil:
+		var thin []byte
+		thin, s.known = s.known.thinned(html)
+		m.HTML, s.last = string(thin), html
 	}
-	var b bytes.Buffer
-	if bytes.Equal(html, s.last) {
-		b.WriteString(":\n\n")
-	} else {
-		for line := range bytes.Lines(html) {
-			fmt.Fprintf(&b, "data: %s\n", bytes.TrimRight(line, "\r\n"))
-		}
-		b.WriteByte('\n')
+	s.trouble, s.sent = m.Trouble, now
+	text, err := m.written()
+	if err != nil {
+		return err
 	}
-	s.last, s.sent = html, now
+	return s.write(text)
+}
+
+func (s *sending) write(text []byte) error {
 	if err := s.control.SetWriteDeadline(time.Now().Add(streamWrite)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return fmt.Errorf("limiting the time for writing: %w", err)
 	}
-	if _, err := s.w.Write(b.Bytes()); err != nil {
+	if _, err := s.w.Write(text); err != nil {
 		return fmt.Errorf("writing to a browser: %w", err)
 	}
 	if err := s.control.Flush(); err != nil {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -14,8 +16,9 @@ func init() { caddy.RegisterModule(new(Dashboard)) }
 // Dashboard is the handler that serves the pages on a site, behind the site's own
 // authentication.
 type Dashboard struct {
-	// User is a placeholder with the name of the signed-in user. Default:
-	// {http.auth.user.id}. Where it is empty the pages are refused with 403.
+	// User is a placeholder with the name of the signed-in user, one of those that
+	// each request has its own value of: {http.…}. Default: {http.auth.user.id}. Where
+	// it is empty the pages are refused with 403.
 	User string `json:"user,omitempty"`
 	// AllowAnonymous lets everybody in who comes past the site's own conditions.
 	AllowAnonymous bool `json:"allow_anonymous,omitempty"`
@@ -64,11 +67,29 @@ func (d *Dashboard) Provision(ctx caddy.Context) error {
 
 // Validate refuses what contradicts itself.
 func (d *Dashboard) Validate() error {
+	if err := CheckUser(d.User); err != nil {
+		return fmt.Errorf("user: %w", err)
+	}
 	if d.AllowAnonymous && d.User != DefaultUser {
 		return fmt.Errorf("user %s and allow_anonymous: %w", d.User, errBoth)
 	}
 	return nil
 }
+
+// ofARequest are placeholders that each request has its own value of.
+var ofARequest = regexp.MustCompile(`^\{http\.[^{}\s]+\}$`)
+
+// CheckUser refuses what would be a name for everybody: only a placeholder alone is
+// empty where nobody is signed in.
+func CheckUser(placeholder string) error {
+	if !ofARequest.MatchString(placeholder) {
+		return fmt.Errorf("%q: %w", placeholder, errUser)
+	}
+	return nil
+}
+
+var errUser = errors.New("it must be one placeholder and nothing else, which is empty where nobody is signed in: " +
+	"{http.auth.user.id}, {http.request.header.Remote-User} or another {http.…}; anything else would let everybody in")
 
 var errBoth = errors.New("leave one of them out: either there is a user, or everybody may come in")
 
@@ -94,6 +115,19 @@ func (d *Dashboard) user(r *http.Request) string {
 
 // ServeHTTP serves the pages.
 func (d *Dashboard) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
-	d.pages.ServeHTTP(w, r)
+	d.pages.serve(w, r, placeOf(r))
 	return nil
+}
+
+// placeOf finds the page. Where handle_path or uri have taken the beginning of the
+// path away, the pages begin there: what is left is whole.
+func placeOf(r *http.Request) place {
+	seen, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request)
+	if !ok || seen.URL == nil || seen.URL.Path == r.URL.Path || !strings.HasSuffix(seen.URL.Path, r.URL.Path) {
+		return locate(r.URL.Path, false)
+	}
+	if r.URL.Path == "" && !strings.HasSuffix(seen.URL.Path, "/") {
+		return slashless(seen.URL.Path)
+	}
+	return locate(r.URL.Path, true)
 }

@@ -13,20 +13,24 @@ type source struct {
 	Name, Provider                 string
 	Destinations                   []toward
 	Accepted, Duplicates, Rejected int64
+	// DuplicateDiffers counts those that said something else than the first.
+	DuplicateDiffers int64 `json:"duplicate_differs"`
 }
 
 type toward struct {
 	Name, State                                   string
 	Pending, Delivered, Dead, Discarded, Filtered int64
-	InFlight                                      int64      `json:"in_flight"`
-	OldestPending                                 *time.Time `json:"oldest_pending"`
-	Rate                                          float64
-	Failures                                      int
-	DownSince                                     *time.Time `json:"down_since"`
-	Why                                           string
-	NextProbe                                     *time.Time `json:"next_probe"`
-	FailingSince                                  *time.Time `json:"failing_since"`
-	LastError                                     string     `json:"last_error"`
+	InFlight                                      int64 `json:"in_flight"`
+	// Retrying is how many of the pending ones have failed at least once.
+	Retrying      int64
+	OldestPending *time.Time `json:"oldest_pending"`
+	Rate          float64
+	Failures      int
+	DownSince     *time.Time `json:"down_since"`
+	Why           string
+	NextProbe     *time.Time `json:"next_probe"`
+	FailingSince  *time.Time `json:"failing_since"`
+	LastError     string     `json:"last_error"`
 }
 
 // past is the history as the API tells of it.
@@ -53,35 +57,32 @@ type change struct {
 
 // overviewData is what the first page shows.
 type overviewData struct {
-	Troubles     []trouble
+	Troubles     []group
 	Tiles        []tile
 	Destinations []destinationRow
 	Sources      []sourceRow
 	Changes      []change
+	Older        []change
 	Span         string
-	Jobs         int
-}
-
-// trouble is something that an operator should look at: what, since when, and
-// what to press.
-type trouble struct {
-	Kind, Words string
-	Since       *time.Time
-	Link, Press string
 }
 
 type tile struct {
 	Name, Value, Note, Kind, Link string
+	// Since is a moment, where the value is how long ago that is.
+	Since *time.Time
 }
 
 type destinationRow struct {
 	Source string
 	toward
-	Waiting, Flow plot
+	Waiting, Oldest, Flow plot
+	Strip                 strip
 }
 
 type sourceRow struct {
 	source
+	// Rate is how many it accepts a second just now.
+	Rate        float64
 	In, Refused plot
 }
 
@@ -109,22 +110,29 @@ func (v *visit) overview() (content, error) {
 	if err := v.get("/webhooks/health", nil, &health); err != nil {
 		return content{}, err
 	}
+	var troubles []trouble
 	for _, r := range health.Reasons {
-		d.Troubles = append(d.Troubles, trouble{Kind: "bad", Words: r.Words})
+		troubles = append(troubles, trouble{Kind: "bad", Words: r.Words})
 	}
 	for _, s := range all.Sources {
-		d.Sources = append(d.Sources, s.row(h))
+		d.Sources = append(d.Sources, s.row(h, v.p.now()))
 		for _, to := range s.Destinations {
 			d.Destinations = append(d.Destinations, to.row(s.Name, h))
-			d.Troubles = append(d.Troubles, to.troubles(s.Name)...)
+			troubles = append(troubles, to.troubles(s.Name, h)...)
 		}
 	}
-	slices.SortStableFunc(d.Troubles, func(a, b trouble) int { return cmp.Compare(a.Kind, b.Kind) }) // bad before warn
+	d.Troubles = grouped(troubles)
 	slices.SortStableFunc(d.Destinations, func(a, b destinationRow) int { return cmp.Compare(a.rank(), b.rank()) })
 	d.Tiles = tiles(all.Sources, h)
-	d.Changes = latest(h.Changes, 10)
+	d.Changes = latest(h.Changes, 100)
+	if len(d.Changes) > mostChanges {
+		d.Changes, d.Older = d.Changes[:mostChanges], d.Changes[mostChanges:]
+	}
 	return content{title: "Overview", data: d}, nil
 }
+
+// mostChanges is how many changes are shown at once.
+const mostChanges = 10
 
 // rank puts what needs somebody first.
 func (r destinationRow) rank() int {
@@ -135,10 +143,12 @@ func (r destinationRow) rank() int {
 		return 1
 	case r.State == "paused":
 		return 2
-	case r.Dead > 0:
+	case r.Retrying > 0:
 		return 3
+	case r.Dead > 0:
+		return 4
 	}
-	return 4
+	return 5
 }
 
 // latest gives the last n changes, the newest first.
@@ -152,53 +162,51 @@ func (d toward) row(src string, h past) destinationRow {
 	r := destinationRow{Source: src, toward: d}
 	for _, s := range h.Destinations {
 		if s.Source == src && s.Destination == d.Name {
-			r.Waiting = smallGauge("Waiting", s.Pending)
-			r.Flow = smallFlow("Delivered", s.Delivered)
+			r.Waiting = h.line("Waiting", s.Pending, whole).smallGauge()
+			r.Oldest = h.line("Age of the oldest", s.OldestPending, seconds).smallGauge()
+			r.Flow = h.line("Delivered", s.Delivered, whole).smallFlow()
+			r.Strip = h.strip(src, d.Name, d.State, s.Pending)
 		}
 	}
 	return r
 }
 
-func (s source) row(h past) sourceRow {
+func (h past) line(title string, points []*float64, unit func(float64) string) line {
+	return line{title, points, time.Duration(h.Step) * time.Second, unit}
+}
+
+func (s source) row(h past, now time.Time) sourceRow {
 	r := sourceRow{source: s}
 	for _, one := range h.Sources {
 		if one.Source == s.Name {
-			r.In, r.Refused = smallFlow("Accepted", one.Accepted), smallFlow("Refused", one.Rejected)
+			r.Rate = h.rate(one.Accepted, now)
+			r.In, r.Refused = h.line("Accepted", one.Accepted, whole).smallFlow(), h.line("Refused", one.Rejected, whole).smallFlow()
 		}
 	}
 	return r
 }
 
-// troubles are those of one destination.
-func (d toward) troubles(src string) (all []trouble) {
-	name := src + "/" + d.Name
-	at := "destinations/" + url.PathEscape(src) + "/" + url.PathEscape(d.Name)
-	events := "events?" + url.Values{"source": {src}, "destination": {d.Name}, "state": {"dead"}}.Encode()
-	switch {
-	case d.State == "down":
-		all = append(all, trouble{"bad", name + " is down: " + cmp.Or(d.Why, d.LastError) + ". " + counted(d.Pending, "event waits", "events wait") +
-			"; they are kept and sent when it answers again.", d.DownSince, at, "Look at it"})
-	case d.State == "paused":
-		all = append(all, trouble{"warn", name + " is paused by an operator. " + counted(d.Pending, "event waits", "events wait") + ".", nil, at, "Resume it"})
-	case d.State == "orphaned" && d.Pending+d.Dead > 0:
-		all = append(all, trouble{"warn", name + " is not configured any more, and " + counted(d.Pending+d.Dead, "event is", "events are") +
-			" kept for it.", nil, at, "Move or discard them"})
-	case d.Failures >= 3 && d.Dead == 0:
-		all = append(all, trouble{"warn", name + " fails: " + d.LastError + ".", d.FailingSince, at, "Look at it"})
+// rate is how many there are a second, over about the last minute, or of the day
+// over the last ten.
+func (h past) rate(points []*float64, now time.Time) float64 {
+	last := min(5, len(points))
+	if h.Step >= 60 {
+		last = min(2, len(points))
 	}
-	if d.Dead > 0 && d.State != "orphaned" {
-		all = append(all, trouble{"warn", counted(d.Dead, "event is", "events are") + " dead at " + name + ": no further attempt is made.", nil, events, "See why, replay or discard"})
+	from := h.From.Add(time.Duration((len(points)-last)*h.Step) * time.Second)
+	if took := now.Sub(from).Seconds(); took > 0 {
+		return total(points[len(points)-last:]) / took
 	}
-	return all
+	return 0
 }
 
 // tiles are the numbers of the whole gateway.
 func tiles(all []source, h past) []tile {
-	var waiting, flying, dead int64
+	var waiting, flying, dead, retried int64
 	var oldest *time.Time
 	for _, s := range all {
 		for _, d := range s.Destinations {
-			waiting, flying, dead = waiting+d.Pending, flying+d.InFlight, dead+d.Dead
+			waiting, flying, dead, retried = waiting+d.Pending, flying+d.InFlight, dead+d.Dead, retried+d.Retrying
 			if d.OldestPending != nil && (oldest == nil || d.OldestPending.Before(*oldest)) {
 				oldest = d.OldestPending
 			}
@@ -215,14 +223,18 @@ func tiles(all []source, h past) []tile {
 	if h.Span == "24h" {
 		during = "in the last day"
 	}
+	note := whole(float64(flying)) + " under way"
+	if retried > 0 {
+		note = whole(float64(retried)) + " failed before"
+	}
 	age := tile{Name: "Oldest waiting", Value: "–", Note: "nothing waits"}
 	if oldest != nil {
-		age.Value, age.Note = short(time.Since(*oldest)), "since it was received"
+		age.Since, age.Note = oldest, "since it was received"
 	}
 	return []tile{
 		{Name: "Accepted", Value: whole(in), Note: during},
 		{Name: "Delivered", Value: whole(out), Note: during},
-		{Name: "Waiting", Value: whole(float64(waiting)), Note: whole(float64(flying)) + " under way", Link: "events?state=pending"},
+		{Name: "Waiting", Value: whole(float64(waiting)), Note: note, Link: "events?state=pending"},
 		age,
 		{Name: "Dead", Value: whole(float64(dead)), Note: "given up, and kept", Kind: kindIf(dead > 0, "warn"), Link: "events?state=dead"},
 		{Name: "Refused", Value: whole(refused), Note: during, Link: "refusals"},
@@ -234,103 +246,6 @@ func kindIf(b bool, kind string) string {
 		return kind
 	}
 	return ""
-}
-
-func counted(n int64, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return whole(float64(n)) + " " + many
-}
-
-// destinationData is what the page of one destination shows.
-type destinationData struct {
-	Source string
-	toward
-	Troubles []trouble
-	Plots    []plot
-	Numbers  []numbers
-	Changes  []change
-	Span     string
-	// Others are where its events could be moved to.
-	Others []string
-}
-
-// numbers is one row of the table that says what the plots show.
-type numbers struct {
-	From   time.Time
-	Values []string
-}
-
-func (v *visit) destination() (content, error) {
-	var all struct{ Sources []source }
-	if err := v.get("/webhooks/sources", nil, &all); err != nil {
-		return content{}, err
-	}
-	d := destinationData{Source: v.at.arg, Span: v.spanOf()}
-	found := false
-	for _, s := range all.Sources {
-		for _, to := range s.Destinations {
-			switch {
-			case s.Name == v.at.arg && to.Name == v.at.rest:
-				d.toward, found = to, true
-			case to.State != "orphaned":
-				d.Others = append(d.Others, s.Name+"/"+to.Name)
-			}
-		}
-	}
-	if !found {
-		return content{}, errUnknown
-	}
-	d.Troubles = d.troubles(d.Source)
-	var h past
-	if err := v.get("/webhooks/history", url.Values{"span": {d.Span}, "source": {d.Source}, "destination": {d.Name}}, &h); err != nil {
-		return content{}, err
-	}
-	d.Changes = latest(h.Changes, 100)
-	if len(h.Destinations) == 1 {
-		s := h.Destinations[0]
-		d.Plots = []plot{
-			gaugePlot("Waiting", s.Pending, whole), gaugePlot("Age of the oldest", s.OldestPending, seconds),
-			flowPlot("Delivered", s.Delivered), flowPlot("Failed attempts", s.Failed), flowPlot("Given up", s.Dead),
-		}
-		d.Numbers = table(h, s.Pending, s.OldestPending, s.Delivered, s.Failed, s.Dead)
-	}
-	return content{title: d.Source + "/" + d.Name, data: d}, nil
-}
-
-// perRow is how many points are one row of the table.
-const perRow = 12
-
-// table says in numbers what the plots show. The first two lines are gauges, of
-// which a row has the highest; of the others it has the sum.
-func table(h past, lines ...[]*float64) (rows []numbers) {
-	for at := 0; at+perRow <= h.Points; at += perRow {
-		row := numbers{From: h.From.Add(time.Duration(at*h.Step) * time.Second)}
-		known := false
-		for i, line := range lines {
-			var v float64
-			for _, p := range line[at:min(at+perRow, len(line))] {
-				switch {
-				case p == nil:
-				case i < 2:
-					v, known = max(v, *p), true
-				default:
-					v, known = v+*p, true
-				}
-			}
-			text := whole(v)
-			if i == 1 {
-				text = seconds(v)
-			}
-			row.Values = append(row.Values, text)
-		}
-		if known {
-			rows = append(rows, row)
-		}
-	}
-	slices.Reverse(rows)
-	return rows
 }
 
 func total(points []*float64) (sum float64) {

@@ -28,6 +28,8 @@ type Options struct {
 	User func(r *http.Request) string
 	// ReadOnly hides and refuses everything that changes something.
 	ReadOnly bool
+	// Whole says that paths are the pages' alone, with nothing before them.
+	Whole bool
 }
 
 // Pages serve the dashboard. They are safe for concurrent use.
@@ -70,8 +72,11 @@ func protect(h http.Header) {
 
 // ServeHTTP serves a page, whatever stands before it in the path.
 func (p *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	p.serve(w, r, locate(r.URL.Path, p.o.Whole))
+}
+
+func (p *Pages) serve(w http.ResponseWriter, r *http.Request, at place) {
 	protect(w.Header())
-	at := locate(r.URL.Path)
 	if at.page == "asset" { // the same for everybody
 		serveAsset(w, r, at.arg)
 		return
@@ -96,6 +101,7 @@ var (
 		"who looks: put an authentication such as basic_auth or forward_auth before webhooks_dashboard, or say with its " +
 		"subdirective `user` where the name of the signed-in user is. allow_anonymous lets everybody in")
 	errReadOnly = errors.New("this dashboard is read-only")
+	errForeign  = errors.New("this came from another site")
 	errMethod   = errors.New("this page cannot be asked for in that way")
 	errUnknown  = errors.New("there is no such page")
 )
@@ -107,6 +113,9 @@ type visit struct {
 	at    place
 	who   string
 	query url.Values
+	// followed tells that a stream sends the page: its script writes how long ago
+	// something was, so that what only grows older is not sent again.
+	followed bool
 }
 
 // content is what a page shows.
@@ -114,6 +123,8 @@ type content struct {
 	title string
 	// data is what the page's template is given.
 	data any
+	// note is added to what was done right before.
+	note string
 	// still tells that it does not change while one looks at it.
 	still bool
 }
@@ -133,7 +144,14 @@ func (v *visit) serve(w http.ResponseWriter) error {
 	}
 	switch v.at.page {
 	case "":
-		http.Redirect(w, v.r, v.at.arg, http.StatusTemporaryRedirect)
+		to := v.at.arg
+		if v.r.URL.RawQuery != "" {
+			to += "?" + v.r.URL.RawQuery
+		}
+		// http.Redirect would make it absolute, by the path that is left here of the
+		// browser's.
+		w.Header().Set("Location", to)
+		w.WriteHeader(http.StatusTemporaryRedirect)
 		return nil
 	case "live":
 		return v.stream(w)
@@ -180,6 +198,12 @@ func (v *visit) render(part string) ([]byte, error) {
 	}
 	s := v.p.screen(v.at, c.title)
 	s.Who, s.Data, s.Done = v.who, c.data, done[v.query.Get("done")]
+	if s.Done != "" && c.note != "" {
+		s.Done += " " + c.note
+	}
+	if v.followed {
+		s.Now = time.Time{}
+	}
 	if !c.still {
 		q := v.r.URL.Query()
 		q.Del("done")
@@ -213,11 +237,11 @@ func statusOf(err error) int {
 	switch said, ok := errors.AsType[*apiError](err); {
 	case ok && said.status != 0:
 		return said.status
-	case errors.Is(err, errReadOnly):
+	case errors.Is(err, errReadOnly), errors.Is(err, errForeign):
 		return http.StatusForbidden
 	case errors.Is(err, errMethod):
 		return http.StatusMethodNotAllowed
-	case errors.Is(err, errUnknown):
+	case errors.Is(err, errUnknown), errors.Is(err, errNoDestination):
 		return http.StatusNotFound
 	case errors.Is(err, errForm):
 		return http.StatusBadRequest

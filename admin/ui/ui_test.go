@@ -1,16 +1,20 @@
 package ui
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
 const eventID = "01a20d72-0dc2-7cae-991a-bb334b5ccaff"
@@ -18,57 +22,223 @@ const eventID = "01a20d72-0dc2-7cae-991a-bb334b5ccaff"
 func TestAPageIsFoundByTheEndOfItsPath(t *testing.T) {
 	t.Parallel()
 	for path, want := range map[string]place{
-		"/":                              {page: "overview", up: "./"},
-		"/a/b/":                          {page: "overview", up: "./"},
-		"/a/events":                      {page: "events", path: "events", up: "./"},
-		"/events/" + eventID:             {page: "event", arg: eventID, path: "events/" + eventID, up: "../"},
-		"/a/events/" + eventID + "/body": {page: "body", arg: eventID, path: "events/" + eventID + "/body", up: "../../"},
-		"/a/jobs/0123abc":                {page: "job", arg: "0123abc", path: "jobs/0123abc", up: "../"},
-		"/destinations/shop/orders":      {page: "destination", arg: "shop", rest: "orders", path: "destinations/shop/orders", up: "../../"},
-		"/a/" + styleName:                {page: "asset", arg: styleName, up: "./"},
-		"/a":                             {arg: "./a/", up: "./"},
-		"/a/events/" + eventID + "x":     {arg: "./" + eventID + "x/", up: "./"},
-		"/a/%2F\\evil.example":           {arg: "./%252F%5Cevil.example/", up: "./"},
-		"/destinations/shop":             {arg: "./shop/", up: "./"},
+		"/":                                   {page: "overview", up: "./"},
+		"/a/b/":                               {page: "overview", up: "./"},
+		"/a/events":                           {page: "events", path: "events", up: "./"},
+		"/events/" + eventID:                  {page: "event", arg: eventID, path: "events/" + eventID, up: "../"},
+		"/a/events/" + eventID + "/body":      {page: "body", arg: eventID, path: "events/" + eventID + "/body", up: "../../"},
+		"/a/jobs/0123abc":                     {page: "job", arg: "0123abc", path: "jobs/0123abc", up: "../"},
+		"/destinations/shop/orders":           {page: "destination", arg: "shop", rest: "orders", path: "destinations/shop/orders", up: "../../"},
+		"/destinations/shop/events":           {page: "destination", arg: "shop", rest: "events", path: "destinations/shop/events", up: "../../"},
+		"/a/" + styleName:                     {page: "asset", arg: styleName, path: styleName, up: "./"},
+		"/a":                                  {arg: "./a/", up: "./"},
+		"/a/%2F\\evil.example":                {arg: "./%252F%5Cevil.example/", up: "./"},
+		"/jobs/dash/":                         {page: "overview", up: "./"},
+		"/EVENTS/" + strings.ToUpper(eventID): {arg: "./" + strings.ToUpper(eventID) + "/", up: "./"},
+		"/events/" + strings.ToUpper(eventID): {page: "event", arg: eventID, path: "events/" + strings.ToUpper(eventID), up: "../"},
+		// What looks like a page and is none.
+		"/a/events/" + eventID + "x": {page: nowhere, up: "../"},
+		"/events/NOPE/":              {page: nowhere, up: "../../"},
+		"/events/":                   {page: nowhere, up: "../"},
+		"/jobs/":                     {page: nowhere, up: "../"},
+		"/jobs/NOPE":                 {page: nowhere, up: "../"},
+		"/destinations":              {page: nowhere, up: "./"},
+		"/destinations/shop":         {page: nowhere, up: "../"},
+		"/destinations/shop/":        {page: nowhere, up: "../../"},
+		"/destinations/shop/orders/": {page: nowhere, up: "../../../"},
+		"/refusals/":                 {page: nowhere, up: "../"},
 	} {
-		if got := locate(path); got != want {
+		if got := locate(path, false); got != want {
 			t.Errorf("%s: %+v, want %+v", path, got, want)
 		}
 	}
 }
 
-func known(values ...float64) (points []*float64) {
+func TestWhereThePathIsWholeNothingMayStandBeforeAPage(t *testing.T) {
+	t.Parallel()
+	for path, want := range map[string]place{
+		"/":                   {page: "overview", up: "./"},
+		"/events":             {page: "events", path: "events", up: "./"},
+		"/events/" + eventID:  {page: "event", arg: eventID, path: "events/" + eventID, up: "../"},
+		"/" + styleName:       {page: "asset", arg: styleName, path: styleName, up: "./"},
+		"/foo":                {page: nowhere, up: "./"},
+		"/foo/":               {page: nowhere, up: "../"},
+		"/foo/events":         {page: nowhere, up: "../"},
+		"/a/b/" + styleName:   {page: nowhere, up: "../../"},
+		"/destinations/shop/": {page: nowhere, up: "../../"},
+	} {
+		if got := locate(path, true); got != want {
+			t.Errorf("%s: %+v, want %+v", path, got, want)
+		}
+	}
+}
+
+func TestADashboardBelowAPathThatIsTakenAwayKnowsWhereItBegins(t *testing.T) {
+	t.Parallel()
+	for seen, c := range map[string]struct {
+		left string
+		want place
+	}{
+		"/hp/":     {"/", place{page: "overview", up: "./"}},
+		"/hp/foo":  {"/foo", place{page: nowhere, up: "./"}},
+		"/a/hpn":   {"", place{arg: "./hpn/", up: "./"}},
+		"/dash/x/": {"/dash/x/", place{page: "overview", up: "./"}}, // nothing was taken away
+	} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, seen, nil)
+		original := *r
+		r = r.WithContext(context.WithValue(t.Context(), caddyhttp.OriginalRequestCtxKey, original))
+		r.URL = &url.URL{Path: c.left}
+		if got := placeOf(r); got != c.want {
+			t.Errorf("%s, %s: %+v, want %+v", seen, c.left, got, c.want)
+		}
+	}
+}
+
+func points(values ...float64) (all []*float64) {
 	for _, v := range values {
 		if v < 0 {
-			points = append(points, nil)
+			all = append(all, nil)
 			continue
 		}
-		points = append(points, &v)
+		all = append(all, &v)
 	}
-	return points
+	return all
+}
+
+func counts(title string, values ...float64) line {
+	return line{title, points(values...), 15 * time.Second, whole}
 }
 
 func TestAPlotHasAGapWhereNothingIsKnown(t *testing.T) {
 	t.Parallel()
-	p := gaugePlot("Waiting", known(-1, 2, 4, -1, 0, 1), whole)
-	if p.Line != "M60 25L100 2M180 48L220 36" || strings.Count(p.Area, "Z") != 2 || p.Most != "4" || p.Now != "1" || !p.Known {
+	p := counts("Waiting", -1, 2, 4, -1, 0, 1).gauge()
+	if p.Line != "M40 25L60 25L100 2H120M160 48L180 48L220 36H240" || strings.Count(p.Area, "Z") != 2 || p.Most != "4" || p.Now != "1" || !p.Known || p.Flow() {
 		t.Errorf("%+v", p)
 	}
-	p = flowPlot("Delivered", known(-1, 0, 3, 12345))
-	if p.Line != "M150 48V47M210 48V2" || p.Sum != "12\u202f348" || !p.Flow || strings.Count(p.Line, "M") != 2 {
+	p = counts("Delivered", -1, 0, 3, 12345).flow()
+	if p.Line != "M150 48V47M210 48V2" || p.Sum != "12\u202f348" || !p.Flow() || p.Per != "15 s" {
 		t.Errorf("%+v", p)
 	}
-	if p := gaugePlot("", known(-1, -1), whole); p.Known || p.Line != "" || p.Area != "" {
+	if p := counts("", -1, -1).gauge(); p.Known || p.Line != "" || p.Area != "" {
 		t.Errorf("nothing known: %+v", p)
 	}
-	if p := smallGauge("", known(1, 5, 2, -1, -1, -1, -1, 3, -1)); p.Line != "M40 2M200 20" || p.Most != "5" {
-		t.Errorf("a small one: %+v", p)
-	}
-	if p := smallFlow("", known(1, 5, 2, -1, 1)); p.Line != "M60 48V2M180 48V42" || p.Sum != "9" || p.Most != "5" {
-		t.Errorf("a small one: %+v", p)
-	}
-	if p := flowPlot("", nil); p.Known || p.Line != "" {
+	if p := counts("").flow(); p.Known || p.Line != "" {
 		t.Errorf("no points: %+v", p)
+	}
+}
+
+func TestOnePointAloneIsSeen(t *testing.T) {
+	t.Parallel()
+	p := counts("", -1, 3, -1, -1).gauge()
+	if p.Line != "M60 2L90 2H120" || p.Area != "M60 48L60 2L90 2H120V48Z" {
+		t.Errorf("%+v", p)
+	}
+}
+
+func TestASmallPlotSaysTheNewestValueAndTheScaleOfItsOwnBars(t *testing.T) {
+	t.Parallel()
+	if p := counts("", 1, 5, 2, -1, -1, -1, 9, 3, 1).smallGauge(); p.Now != "1" || p.Most != "9" {
+		t.Errorf("a gauge: %+v", p)
+	}
+	p := counts("", 1, 5, 2, -1, 1).smallFlow()
+	if p.Line != "M60 48V2M180 48V42" || p.Sum != "9" || p.Most != "8" || p.Per != "45 s" {
+		t.Errorf("a flow: %+v", p)
+	}
+	if p := (line{"", make([]*float64, 240), 15 * time.Second, whole}).gauge(); p.Ago != "1 h ago" || p.Half != "30 min ago" {
+		t.Errorf("the axis of an hour: %+v", p)
+	}
+}
+
+func TestTheStripShowsHowADestinationStood(t *testing.T) {
+	t.Parallel()
+	from := time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)
+	at := func(minutes int, state string) change {
+		return change{from.Add(time.Duration(minutes) * time.Minute), "shop", "a", state, ""}
+	}
+	gauge := points(-1, -1, 0, 0, 0, 0)
+	for name, c := range map[string]struct {
+		changes []change
+		state   string
+		want    []stretch
+	}{
+		"nothing changed": {nil, "up", []stretch{{"unknown", 0, 80}, {"up", 80, 160}}},
+		"went down":       {[]change{at(30, "down")}, "down", []stretch{{"unknown", 0, 80}, {"up", 80, 40}, {"down", 120, 120}}},
+		"came back":       {[]change{at(-9, "down"), at(30, "up")}, "up", []stretch{{"unknown", 0, 80}, {"down", 80, 40}, {"up", 120, 120}}},
+		"another's":       {[]change{{from, "shop", "b", "down", ""}}, "up", []stretch{{"unknown", 0, 80}, {"up", 80, 160}}},
+	} {
+		h := past{From: from, Step: 600, Points: 6, Changes: c.changes}
+		if got := h.strip("shop", "a", c.state, gauge); !slices.Equal(got.Stretches, c.want) {
+			t.Errorf("%s: %v, want %v", name, got.Stretches, c.want)
+		}
+	}
+}
+
+func TestTheRateOfASourceIsThatOfTheLastMinute(t *testing.T) {
+	t.Parallel()
+	from := time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)
+	h := past{From: from, Step: 15, Points: 6}
+	if got := h.rate(points(100, 15, 15, 15, 15, 5), from.Add(80*time.Second)); got != 1 {
+		t.Errorf("%v a second, want 1", got)
+	}
+	if got := h.rate(nil, from); got != 0 {
+		t.Errorf("without points: %v", got)
+	}
+}
+
+func TestAllIsWellOnlyWhereNothingIsTriedAgainDeadDownPausedOrOrphaned(t *testing.T) {
+	t.Parallel()
+	for words, d := range map[string]toward{
+		"": {Name: "a", State: "up", Delivered: 5, Pending: 3},
+		"1 event fails at shop/a and is tried again: backend answered 500": {Name: "a", State: "up", Retrying: 1, LastError: "backend answered 500"},
+		"2 events fail at shop/a and are tried again.":                     {Name: "a", State: "up", Retrying: 2, Dead: 1},
+		"shop/a fails: refused":                                            {Name: "a", State: "up", Failures: 3, Dead: 4, LastError: "refused"},
+		"4 events are dead at shop/a":                                      {Name: "a", State: "up", Dead: 4},
+		"shop/a is down: it does not answer":                               {Name: "a", State: "down", Pending: 1, Retrying: 1},
+		"shop/a is paused by an operator":                                  {Name: "a", State: "paused"},
+		"shop/a is not configured any more, and 3":                         {Name: "a", State: "orphaned", Pending: 1, Dead: 2},
+	} {
+		all := d.troubles("shop", past{})
+		if said := fmt.Sprint(all); (len(all) == 0) != (words == "") || !strings.Contains(said, words) {
+			t.Errorf("%+v: %s, want %q", d, said, words)
+		}
+	}
+}
+
+func TestATroubleSaysSinceWhenWhereThatIsKnown(t *testing.T) {
+	t.Parallel()
+	from := time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)
+	h := past{From: from, Step: 15, Points: 3, Changes: []change{{from, "shop", "a", "down", ""}, {from.Add(time.Minute), "shop", "a", "paused", ""}}}
+	if got := (toward{Name: "a", State: "paused"}).troubles("shop", h); len(got) != 1 || got[0].Since == nil || !got[0].Since.Equal(from.Add(time.Minute)) {
+		t.Errorf("paused: %+v", got)
+	}
+	h = history(t, `{"from":"2027-01-01T00:00:00Z","step":15,"points":3,"destinations":[{"source":"shop","destination":"a","dead":[1,2,0]}]}`)
+	if got := (toward{Name: "a", State: "up", Dead: 3}).troubles("shop", h); len(got) != 1 || got[0].Last == nil || !got[0].Last.Equal(from.Add(15*time.Second)) {
+		t.Errorf("dead: %+v", got)
+	}
+}
+
+func history(t *testing.T, text string) (h past) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(text), &h); err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+func TestManyTroublesOfAKindAreOne(t *testing.T) {
+	t.Parallel()
+	var all []trouble
+	for i := range 25 {
+		d := toward{Name: fmt.Sprint("d", i), State: "down", Why: "refused"}
+		if i == 7 {
+			d.Why = "timeout"
+		}
+		all = append(all, d.troubles("shop", past{})...)
+	}
+	all = append(all, toward{Name: "x", State: "up", Dead: 1}.troubles("shop", past{})...)
+	groups := grouped(all)
+	if len(groups) != 2 || len(groups[0].Troubles) != 25 || groups[0].Words != "25 destinations are down: refused, and 1 for another reason." || groups[1].Words != "" {
+		t.Errorf("%+v", groups)
 	}
 }
 
@@ -90,25 +260,36 @@ func TestTheNumbersSayWhatThePlotsShow(t *testing.T) {
 func TestABodyIsShownAsWhatItIs(t *testing.T) {
 	t.Parallel()
 	long := `{"a":"` + strings.Repeat("é", mostShown) + `"}`
+	const form, xml = "application/x-www-form-urlencoded", "text/xml"
 	for name, c := range map[string]struct {
-		body              string
+		body, as          string
 		pretty, raw, kind string
 		cut               bool
 	}{
-		"nothing":   {kind: "empty"},
-		"JSON":      {body: `{"a":1}`, pretty: "{\n  \"a\": 1\n}", raw: `{"a":1}`, kind: "JSON"},
-		"text":      {body: "a=1&b=é", raw: "a=1&b=é", kind: "text"},
-		"bytes":     {body: "\x00\xff", raw: "00000000  00 ff                                             |..|\n", kind: "bytes"},
-		"long JSON": {body: long, raw: long[:mostShown], kind: "text", cut: true},
+		"nothing":        {kind: "empty"},
+		"JSON":           {body: `{"a":1}`, pretty: "{\n  \"a\": 1\n}", raw: `{"a":1}`, kind: "JSON"},
+		"text":           {body: "a=1&b=é", raw: "a=1&b=é", kind: "text"},
+		"a form":         {body: "a=1&text=hello+w%C3%A9&b", as: form, pretty: "a = 1\ntext = hello wé\nb = ", raw: "a=1&text=hello+w%C3%A9&b", kind: "form"},
+		"JSON in a form": {body: "payload=%7B%22a%22%3A1%7D", as: form, pretty: "payload = \n{\n  \"a\": 1\n}", raw: "payload=%7B%22a%22%3A1%7D", kind: "form"},
+		"no form":        {body: "a=%zz", as: form, raw: "a=%zz", kind: "text"},
+		"XML":            {body: `<?xml version="1.0"?><a><b x="1">t</b><c/></a>`, pretty: "<?xml version=\"1.0\"?>\n<a>\n  <b x=\"1\">t</b>\n  <c/>\n</a>", raw: `<?xml version="1.0"?><a><b x="1">t</b><c/></a>`, kind: "XML"},
+		"XML by type":    {body: `<a><b></b>t</a>`, as: xml, pretty: "<a>\n  <b></b>\n  t\n</a>", raw: `<a><b></b>t</a>`, kind: "XML"},
+		"no XML":         {body: `<a><b></a>`, as: xml, raw: `<a><b></a>`, kind: "text"},
+		"bytes":          {body: "\x00\xff", raw: "00000000  00 ff                                             |..|\n", kind: "bytes"},
+		"long JSON":      {body: long, raw: long[:mostShown], kind: "text", cut: true},
 		"cut in a character": {
 			body: "x" + strings.Repeat("é", mostShown), raw: "x" + strings.Repeat("é", mostShown/2-1), kind: "text", cut: true,
 		},
-		"deep": {body: strings.Repeat("[", mostShown/2) + strings.Repeat("]", mostShown/2), raw: strings.Repeat("[", mostShown/2) + strings.Repeat("]", mostShown/2), kind: "text"},
+		"deep":     {body: strings.Repeat("[", mostShown/2) + strings.Repeat("]", mostShown/2), raw: strings.Repeat("[", mostShown/2) + strings.Repeat("]", mostShown/2), kind: "text"},
+		"deep XML": {body: strings.Repeat("<a>", 9000) + strings.Repeat("</a>", 9000), as: xml, raw: strings.Repeat("<a>", 9000) + strings.Repeat("</a>", 9000), kind: "text"},
 	} {
-		pretty, raw, kind, cut := readable([]byte(c.body))
+		pretty, raw, kind, cut := readable([]byte(c.body), c.as)
 		if pretty != c.pretty || raw != c.raw || kind != c.kind || cut != c.cut {
-			t.Errorf("%s: %.80q %.80q %s %v", name, pretty, raw, kind, cut)
+			t.Errorf("%s: %.200q %.80q %s %v", name, pretty, raw, kind, cut)
 		}
+	}
+	if got := contentType(map[string][]string{"Content-Type": {"Application/X-WWW-form-urlencoded; charset=utf-8"}}); got != form {
+		t.Errorf("the type of a form is %q", got)
 	}
 }
 
@@ -124,13 +305,14 @@ func TestEachWaySaysWhyItStandsAsItDoes(t *testing.T) {
 	}{
 		{way{delivery: delivery{State: "delivered"}}, toward{}, "has taken it"},
 		{way{delivery: delivery{State: "dead"}, Tries: failed}, toward{}, "backend answered 500. No further attempt"},
-		{way{delivery: delivery{State: "discarded"}}, toward{}, "operator has given it up"},
+		{way{delivery: delivery{State: "discarded"}}, toward{}, "operator has discarded it"},
 		{way{delivery: delivery{State: "filtered"}}, toward{}, "did not want it"},
 		{way{delivery: delivery{State: "pending", Discarding: true}}, toward{}, "no other follows"},
 		{way{delivery: delivery{State: "pending", InFlight: true}}, toward{}, "runs just now"},
 		{way{delivery: delivery{State: "pending"}}, toward{State: "paused"}, "paused the destination"},
 		{way{delivery: delivery{State: "pending"}}, toward{State: "orphaned"}, "does not name"},
 		{way{delivery: delivery{State: "pending"}}, toward{State: "down", Why: "no answer"}, "is down (no answer)"},
+		{way{delivery: delivery{State: "pending"}}, toward{State: "orphaned", LastError: "connection refused"}, "configure it again."},
 		{way{delivery: delivery{State: "pending", Next: &later}, Tries: failed}, toward{State: "up"}, "again in 5m; the last attempt: backend answered 500"},
 		{way{delivery: delivery{State: "pending"}}, toward{State: "up"}, "waits for its turn; no attempt was made yet"},
 	} {
@@ -147,12 +329,18 @@ func TestAnOrderMustSayWhatItIsAbout(t *testing.T) {
 		"action=pause&destination=shop/a": true, "action=pause&destination=shop": false, "action=pause&destination=/a": false,
 		"action=discards&filter.state=dead": true, "action=discards&filter.colour=red": false, "action=moves": false,
 		"action=cancel&job=1a": true, "action=cancel&job=../events": false, "action=erase": false, "": false,
+		"action=replays&filter.q=a&rate=2.5": true, "action=replays&filter.q=a&rate=NaN": false, "action=replays&filter.q=a&rate=Inf": false,
+		"action=replays&filter.q=a&rate=-1": false,
 	} {
 		q, err := url.ParseQuery(form)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := readOrder(q); (err == nil) != ok {
+		o, err := readOrder(q)
+		if err == nil {
+			_, err = o.body(false)
+		}
+		if (err == nil) != ok {
 			t.Errorf("%s: %v", form, err)
 		}
 	}
@@ -203,7 +391,7 @@ func TestAStreamSendsAPageWhenItHasChangedAndEndsWithTheServer(t *testing.T) {
 			t.Errorf("it looked %d times", api.n)
 		}
 		text := w.Body.String()
-		for _, job := range []string{"jobs/j0\"", "jobs/j1\"", "jobs/j2\""} {
+		for _, job := range []string{`jobs/j0\"`, `jobs/j1\"`, `jobs/j2\"`} {
 			if strings.Count(text, job) != 1 {
 				t.Errorf("%s was sent %d times:\n%s", job, strings.Count(text, job), text)
 			}

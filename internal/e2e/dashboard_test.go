@@ -268,7 +268,7 @@ func TestWhatTheDashboardHasToPressWorks(t *testing.T) {
 	if p := l.get(home); !strings.Contains(p.text, "paused by an operator") {
 		t.Errorf("the overview does not tell of the pause:\n%s", p.text)
 	}
-	if p = l.press(l.follow(p, "Resume…")); !strings.Contains(p.text, "goes on") || stands(t, g, "shop", "default")["state"] != "up" {
+	if p = l.press(l.follow(p, "Resume…")); !strings.Contains(p.text, "is resumed") || stands(t, g, "shop", "default")["state"] != "up" {
 		t.Errorf("resumed: %d\n%s", p.status, p.text)
 	}
 
@@ -283,13 +283,13 @@ func TestWhatTheDashboardHasToPressWorks(t *testing.T) {
 			t.Errorf("%s is answered %d", name, p.status)
 		}
 	}
-	if p = l.press(confirm); !strings.Contains(p.text, "It is sent again.") {
+	if p = l.press(confirm); !strings.Contains(p.text, "The replay is ordered.") {
 		t.Errorf("replayed: %d\n%s", p.status, p.text)
 	}
 	testkit.Eventually(t, "it is sent again, once", func() bool { return app.Times()[ids[0]] == 2 })
 
 	confirm = l.follow(l.get(home+"events?source=shop&since=-1h"), "Replay…")
-	if !strings.Contains(textOf(confirm.root), "3 deliveries are sent again") {
+	if !strings.Contains(textOf(confirm.root), "3 deliveries are replayed") {
 		t.Errorf("the preview says\n%s", confirm.text)
 	}
 	if p = l.press(confirm); p.status != http.StatusOK || !strings.Contains(p.at.Path, "/jobs/") || !strings.Contains(p.text, "dashboard anonymous") {
@@ -471,7 +471,7 @@ func TestTheCommandServesTheDashboardToWhoeverItTells(t *testing.T) {
 	crawl(jar, home)
 	testkit.Eventually(t, "it is delivered", func() bool { return len(app.Got()) == 1 })
 	p := jar.press(jar.follow(jar.follow(jar.get(home+"events?id="+ids[0]), "ago"), "Replay…"))
-	if !strings.Contains(p.text, "It is sent again.") {
+	if !strings.Contains(p.text, "The replay is ordered.") {
 		t.Errorf("%d %s", p.status, p.text)
 	}
 	testkit.Eventually(t, "it is sent again", func() bool { return len(app.Got()) == 2 })

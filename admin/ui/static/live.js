@@ -1,72 +1,218 @@
-// Keeps a page up to date: the server sends its main part whenever it has changed.
+// Keeps a page up to date: the server sends what has changed of its main part.
 // Without this script the pages can be read and used all the same.
 "use strict";
 (function () {
   const main = document.getElementById("main");
   const part = document.getElementById("live");
+  const bar = document.querySelector(".bar");
   const pulse = document.getElementById("pulse");
+  const held = document.getElementById("held");
+  const pause = document.getElementById("pause");
+  const asOf = document.querySelector(".foot time");
   if (!main.dataset.live || !window.EventSource) return;
 
-  let waiting = null; // what came while somebody was at work in the page
+  // silence is after which time without a word a connection counts as broken: the
+  // server says something every 15 seconds. rest is how long a pointer that does
+  // not move holds back what would move the rows under it.
+  const silence = 40000, rest = 10000, mostDelay = 30000;
 
-  // busy tells whether a change would take something out of somebody's hands.
+  let source = null;    // the open stream
+  let again = null;     // the timer of the next try
+  let delay = 1000;     // until the next try; it grows
+  let heard = 0;        // when something came last
+  let latest = null;    // the newest page as it came, whole
+  let waiting = false;  // latest is not shown yet
+  let paused = false;
+  let live = false;
+  let ahead = Date.parse(asOf.dateTime) - Date.now(); // the server's clock, compared to ours
+
+  // ---- what is said in the header
+
+  function clock() { return asOf.textContent.slice(11); }
+
+  function say(state, words) {
+    live = state === "live";
+    bar.dataset.state = state;
+    if (pulse.textContent !== words) pulse.textContent = words; // it is read aloud
+  }
+
+  function lost(why) { say("lost", "Not up to date: this is how it stood at " + clock() + ". " + why); }
+
+  // ---- times
+
+  function short(ms) {
+    const s = Math.floor(ms / 1000), m = Math.floor(s / 60), h = Math.floor(m / 60);
+    if (s < 0) return "0s";
+    if (s < 60) return s + "s";
+    if (m < 60) return m + "m";
+    if (h < 48) return h + "h " + String(m % 60).padStart(2, "0") + "m";
+    return Math.floor(h / 24) + "d";
+  }
+
+  function age(time) {
+    const off = Date.now() + ahead - Date.parse(time.dateTime);
+    const words = short("until" in time.dataset ? -off : off);
+    if (time.textContent !== words) time.textContent = words;
+  }
+
+  function ages() { for (const time of part.querySelectorAll("time[data-age], time[data-until]")) age(time); }
+
+  // ---- changes: what stays as it is keeps its element, and with it focus,
+  // selection, scroll position and what was opened
+
+  function key(node) { return node.nodeType === 1 ? node.dataset.part || node.id || "" : ""; }
+
+  function alike(a, b) { return a && a.nodeType === b.nodeType && a.nodeName === b.nodeName && key(a) === key(b); }
+
+  function change(have, want) {
+    if (have.nodeType !== 1) {
+      if (have.data !== want.data) have.data = want.data;
+      return;
+    }
+    if (have.hasAttribute("data-keep") || have.isEqualNode(want)) return;
+    for (const { name, value } of Array.from(want.attributes)) {
+      if (have.getAttribute(name) !== value) have.setAttribute(name, value);
+    }
+    for (const { name } of Array.from(have.attributes)) {
+      if (!want.hasAttribute(name) && !(name === "open" && have.tagName === "DETAILS")) have.removeAttribute(name);
+    }
+    if (have.tagName === "TIME" && ("age" in want.dataset || "until" in want.dataset)) age(have);
+    else children(have, want);
+  }
+
+  function children(have, want) {
+    const wanted = new Set(Array.from(want.children, key)), known = new Map();
+    for (const c of have.children) if (key(c)) known.set(key(c), c);
+    let at = have.firstChild;
+    const forget = () => { const next = at.nextSibling; at.remove(); at = next; };
+    for (const w of want.childNodes) {
+      while (at && key(at) && !wanted.has(key(at))) forget();
+      const named = key(w) && known.get(key(w));
+      if (named && alike(named, w)) {
+        known.delete(key(w));
+        while (at && at !== named && !key(at)) forget();
+        if (at === named) at = at.nextSibling; else have.insertBefore(named, at);
+        change(named, w);
+      } else if (alike(at, w)) {
+        const c = at;
+        at = at.nextSibling;
+        change(c, w);
+      } else {
+        have.insertBefore(document.importNode(w, true), at);
+      }
+    }
+    while (at) forget();
+  }
+
+  // take makes a page of what came and of what we have of it already.
+  function take(html) {
+    const page = document.createElement("template");
+    page.innerHTML = html;
+    for (const same of page.content.querySelectorAll("[data-same]")) {
+      const had = latest && latest.querySelector('[data-part="' + CSS.escape(same.dataset.part) + '"]');
+      if (had) same.replaceWith(had);
+    }
+    latest = page.content;
+    waiting = true;
+  }
+
+  function show() {
+    waiting = false;
+    const focused = part.contains(document.activeElement);
+    children(part, latest);
+    ages();
+    if (focused && !part.contains(document.activeElement)) main.focus({ preventScroll: true });
+  }
+
+  // ---- somebody at work in the page: nothing may move under their hands
+
+  let pressed = false, over = false, moved = 0;
+
   function busy() {
-    const at = document.activeElement;
-    if (at && part.contains(at) && /^(INPUT|SELECT|TEXTAREA)$/.test(at.tagName)) return true;
+    if (paused || pressed || over && Date.now() - moved < rest) return true;
     const chosen = document.getSelection();
     return Boolean(chosen && !chosen.isCollapsed && part.contains(chosen.anchorNode));
   }
 
-  // place names an element by where it stands, to find it again afterwards.
-  function place(element) {
-    const steps = [];
-    for (let e = element; e && e !== part; e = e.parentElement) {
-      if (!e.parentElement) return null;
-      steps.unshift(Array.prototype.indexOf.call(e.parentElement.children, e));
-    }
-    return steps;
-  }
-
-  function find(steps) {
-    let e = part;
-    for (const step of steps) e = e && e.children[step];
-    return e;
-  }
-
-  function show(html) {
-    const at = document.activeElement;
-    const focus = at && part.contains(at) ? [place(at), at.tagName, at.getAttribute("href")] : null;
-    const open = Array.from(part.querySelectorAll("details[open]"), place);
-    const scrolled = Array.from(part.querySelectorAll("pre, .scroll"), e => [place(e), e.scrollTop, e.scrollLeft]);
-    const form = part.querySelector("form.search");
-    const values = form ? Array.from(form.elements, e => e.value) : null;
-    part.innerHTML = html;
-    for (const steps of open) { const e = find(steps); if (e && e.tagName === "DETAILS") e.open = true; }
-    for (const [steps, top, left] of scrolled) { const e = find(steps); if (e) { e.scrollTop = top; e.scrollLeft = left; } }
-    const next = part.querySelector("form.search");
-    if (values && next && next.elements.length === values.length) values.forEach((v, i) => { next.elements[i].value = v; });
-    if (focus) {
-      const e = find(focus[0]);
-      if (e && e.tagName === focus[1] && e.getAttribute("href") === focus[2]) e.focus({ preventScroll: true });
-      else {
-        const same = focus[2] && Array.from(part.querySelectorAll("a")).find(a => a.getAttribute("href") === focus[2]);
-        if (same) same.focus({ preventScroll: true });
-      }
-    }
-    const time = document.querySelector(".foot time");
-    const now = new Date();
-    time.dateTime = now.toISOString();
-    time.textContent = now.toISOString().slice(0, 19).replace("T", " ") + " UTC";
-  }
-
   function settle() {
-    if (waiting !== null && !busy()) { const html = waiting; waiting = null; show(html); }
+    const still = busy();
+    if (waiting && !still) show();
+    const words = waiting && !paused && live ? "changes wait for you" : "";
+    if (held.textContent !== words) held.textContent = words;
   }
 
-  const source = new EventSource(main.dataset.live + "?page=" + encodeURIComponent(main.dataset.page));
-  source.onopen = () => { pulse.hidden = false; pulse.textContent = "live"; pulse.classList.remove("lost"); };
-  source.onerror = () => { pulse.hidden = false; pulse.textContent = "not up to date; connecting"; pulse.classList.add("lost"); };
-  source.onmessage = event => { waiting = event.data; settle(); };
-  document.addEventListener("focusout", () => setTimeout(settle, 0));
+  function released() { setTimeout(() => { pressed = false; settle(); }, 0); } // the click comes first
+
+  document.addEventListener("pointerdown", e => { pressed = part.contains(e.target); });
+  for (const name of ["pointerup", "pointercancel", "dragend"]) document.addEventListener(name, released);
+  document.addEventListener("pointermove", e => {
+    if (pressed && e.buttons === 0) released();
+    over = e.pointerType !== "touch" && e.target.nodeType === 1 && Boolean(e.target.closest("#live tbody, #live li, #live a, #live button, #live summary"));
+    moved = Date.now();
+  });
+  document.documentElement.addEventListener("pointerleave", () => { over = false; settle(); });
   document.addEventListener("selectionchange", settle);
+
+  // ---- the stream
+
+  function close() {
+    clearTimeout(again);
+    again = null;
+    if (source) source.close();
+    source = null;
+  }
+
+  function retry(why) {
+    close();
+    lost(why);
+    again = setTimeout(open, delay * (0.8 + 0.4 * Math.random()));
+    delay = Math.min(2 * delay, mostDelay);
+  }
+
+  function open() {
+    close();
+    if (paused || document.hidden) return;
+    heard = Date.now();
+    source = new EventSource(main.dataset.live + "?page=" + encodeURIComponent(main.dataset.page));
+    // An answer that is no stream ends the browser's own tries, so all of them are ours.
+    source.onerror = () => retry("The connection is broken; it is tried again.");
+    source.onmessage = event => hear(JSON.parse(event.data));
+  }
+
+  function hear(message) {
+    heard = Date.now();
+    delay = 1000;
+    if (message.trouble) { lost(message.trouble); return; }
+    ahead = Date.parse(message.now) - heard;
+    asOf.dateTime = message.now;
+    asOf.textContent = new Date(message.now).toISOString().slice(0, 19).replace("T", " ") + " UTC";
+    say("live", "Live");
+    if (message.html) take(message.html);
+    settle();
+  }
+
+  setInterval(() => {
+    if (source && Date.now() - heard > silence) retry("Nothing has come for a while; it is tried again.");
+    if (live) ages();
+    settle();
+  }, 1000);
+
+  pause.hidden = false;
+  pause.addEventListener("click", () => {
+    paused = !paused;
+    pause.setAttribute("aria-pressed", String(paused));
+    if (paused) { close(); say("paused", "Paused: this is how it stood at " + clock() + "."); settle(); } else { delay = 1000; open(); }
+  });
+
+  // A browser has six connections to a host, for all of its tabs: one that is not
+  // looked at takes none of them.
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden) { delay = 1000; open(); return; }
+    close();
+    if (live) say("resting", "");
+  });
+  window.addEventListener("pagehide", close);
+  window.addEventListener("pageshow", event => { if (event.persisted) open(); });
+  window.addEventListener("online", () => { if (!source) open(); });
+  open();
 })();
