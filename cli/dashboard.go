@@ -10,12 +10,12 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
 
-	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
 
 	"github.com/caddy-webhooks/caddy-webhooks/admin/ui"
@@ -63,8 +63,13 @@ func (c *client) dashboard(parent context.Context, l net.Listener, readOnly bool
 	if _, err := c.call(http.MethodGet, "/webhooks/sources", nil, nil); err != nil {
 		return err
 	}
+	api, err := newAdminTransport(c.address)
+	if err != nil {
+		return err
+	}
+	defer api.connections.CloseIdleConnections()
 	pages := ui.New(ui.Options{
-		API: adminTransport{c.address}, User: func(*http.Request) string { return strings.TrimPrefix(whoAmI(), "cli ") }, ReadOnly: readOnly,
+		API: api, Whole: true, User: func(*http.Request) string { return strings.TrimPrefix(whoAmI(), "cli ") }, ReadOnly: readOnly,
 	})
 	d := newDoor(l.Addr().String(), pages)
 	server := &http.Server{Handler: d, ReadHeaderTimeout: 10 * time.Second}
@@ -107,6 +112,9 @@ func loopback(ctx context.Context, addr string) (net.Listener, error) {
 type door struct {
 	hosts []string
 	pages http.Handler
+	// cookie is the session's name. Cookies do not know ports, so it has the port in
+	// it: one dashboard would lock the other out.
+	cookie string
 
 	mu  sync.Mutex
 	key string // empty once it was used
@@ -114,30 +122,29 @@ type door struct {
 	session string
 }
 
-const sessionCookie = "webhooks_dashboard"
-
 func newDoor(addr string, pages http.Handler) *door {
 	_, port, _ := net.SplitHostPort(addr) // it is a listener's
-	return &door{
-		hosts: []string{addr, net.JoinHostPort("localhost", port), net.JoinHostPort("127.0.0.1", port), net.JoinHostPort("::1", port)},
-		pages: pages, key: rand.Text(), session: rand.Text(),
+	d := &door{pages: pages, cookie: "webhooks_dashboard_" + port, key: rand.Text(), session: rand.Text()}
+	for _, host := range []string{"localhost", "127.0.0.1", "::1"} {
+		d.hosts = append(d.hosts, net.JoinHostPort(host, port))
+		if port == "80" { // which browsers leave out
+			d.hosts = append(d.hosts, strings.TrimSuffix(net.JoinHostPort(host, port), ":80"))
+		}
 	}
+	d.hosts = append(d.hosts, addr)
+	return d
 }
 
 // ServeHTTP checks the host, so that no name of a stranger's that resolves to
 // this machine gets in, and then the key or the session.
 func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	known := false
-	for _, host := range d.hosts {
-		known = known || r.Host == host
-	}
 	switch {
-	case !known:
+	case !slices.Contains(d.hosts, strings.ToLower(r.Host)):
 		http.Error(w, "this dashboard is served under localhost only", http.StatusMisdirectedRequest)
 	case d.knows(r):
 		d.pages.ServeHTTP(w, r)
 	case r.Method == http.MethodGet && r.URL.Path == "/" && d.opens(r.URL.Query().Get("key")):
-		http.SetCookie(w, &http.Cookie{Name: sessionCookie, Value: d.session, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode}) //nolint:gosec // loopback has no TLS
+		http.SetCookie(w, &http.Cookie{Name: d.cookie, Value: d.session, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode}) //nolint:gosec // loopback has no TLS
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("Referrer-Policy", "no-referrer")
@@ -150,7 +157,7 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (d *door) knows(r *http.Request) bool {
-	c, err := r.Cookie(sessionCookie)
+	c, err := r.Cookie(d.cookie)
 	return err == nil && subtle.ConstantTimeCompare([]byte(c.Value), []byte(d.session)) == 1
 }
 
@@ -163,23 +170,4 @@ func (d *door) opens(key string) bool {
 	}
 	d.key = ""
 	return true
-}
-
-// adminTransport carries the pages' requests to the admin endpoint.
-type adminTransport struct{ address string }
-
-// RoundTrip makes the request as every command does.
-func (t adminTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	resp, err := caddycmd.AdminAPIRequest(t.address, r.Method, r.URL.RequestURI(), r.Header, r.Body)
-	if err == nil {
-		return resp, nil
-	}
-	answer := answerOf(explain(t.address, err))
-	if answer == nil {
-		return nil, explain(t.address, err)
-	}
-	return &http.Response{
-		Status: fmt.Sprint(answer.status, " ", http.StatusText(answer.status)), StatusCode: answer.status, Request: r,
-		Header: http.Header{}, Body: io.NopCloser(strings.NewReader(string(answer.body))), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-	}, nil
 }
