@@ -186,6 +186,13 @@ func (b *browser) until(words string) {
 // with long names.
 func board(t *testing.T, destinations int) *testkit.Gateway {
 	t.Helper()
+	g, _ := boardOf(t, destinations)
+	return g
+}
+
+// boardOf gives its configuration too, to start it again.
+func boardOf(t *testing.T, destinations int) (*testkit.Gateway, string) {
+	t.Helper()
 	app := testkit.NewApp(t)
 	var to strings.Builder
 	for i := range destinations {
@@ -198,10 +205,11 @@ func board(t *testing.T, destinations int) *testkit.Gateway {
 	} else {
 		sources = "\twebhooks /hook {\n\t\tname quiet\n\t\tfrom github {env.HOOK_SECRET}\n\t\tto " + app.Addr() + "\n\t}\n"
 	}
-	g := testkit.New(t).Start("{\n\twebhooks {\n\t\tstore local {$DIR}/store\n\t}\n}\n{$ADDR} {\n" + sources +
-		"\twebhooks_dashboard /dash* {\n\t\tallow_anonymous\n\t}\n}")
+	config := "{\n\twebhooks {\n\t\tstore local {$DIR}/store\n\t}\n}\n{$ADDR} {\n" + sources +
+		"\twebhooks_dashboard /dash* {\n\t\tallow_anonymous\n\t}\n}"
+	g := testkit.New(t).Start(config)
 	if destinations == 0 {
-		return g
+		return g, config
 	}
 	for i := range 8 {
 		for _, path := range []string{"/hook", "/down"} {
@@ -223,7 +231,7 @@ func board(t *testing.T, destinations int) *testkit.Gateway {
 	if out, err := g.Run("webhooks", "replay", "--source", "down", "--address", g.Admin); err != nil {
 		t.Fatalf("%v %s", err, out)
 	}
-	return g
+	return g, config
 }
 
 // pages are all there are, by their path.
@@ -231,7 +239,7 @@ func pages(t *testing.T, g *testkit.Gateway) []string {
 	t.Helper()
 	list := []string{
 		"/dash/", "/dash/?span=24h", "/dash/events", "/dash/events?state=pending", "/dash/events?since=tomorrow", "/dash/events?type=none",
-		"/dash/refusals", "/dash/jobs",
+		"/dash/refusals", "/dash/jobs", "/dash/events/NOPE",
 	}
 	var events struct {
 		Events []struct{ Event, Source string }
@@ -250,7 +258,7 @@ func pages(t *testing.T, g *testkit.Gateway) []string {
 	for _, s := range sources.Sources {
 		d := s.Name + "/" + s.Destinations[0].Name
 		list = append(list, "/dash/destinations/"+d, "/dash/destinations/"+d+"?span=24h", "/dash/confirm?action=pause&destination="+url.QueryEscape(d),
-			"/dash/confirm?action=replays&filter.source="+s.Name, "/dash/confirm?action=moves&filter.source="+s.Name)
+			"/dash/confirm?action=replays&filter.source="+s.Name, "/dash/confirm?action=discards&filter.source="+s.Name, "/dash/confirm?action=moves&filter.source="+s.Name)
 	}
 	var jobs struct{ Jobs []struct{ Job string } }
 	fetch(t, g, "/webhooks/jobs", &jobs)
@@ -333,34 +341,8 @@ func TestPagesCanBeReadAndUsedWithoutAScript(t *testing.T) {
 	b.until("It waits because the destination is down")
 	b.run(chromedp.Click(`//a[contains(., "Discard…")]`), chromedp.WaitVisible(chromedp.CSS(`button.danger`)))
 	b.run(chromedp.Click(chromedp.CSS(`button.danger`)), chromedp.WaitVisible(chromedp.CSS(`[role=status]`)))
-	b.until("It is given up.")
-	b.until("An operator has given it up.")
-}
-
-func TestPagesStayUpToDateByThemselves(t *testing.T) {
-	t.Parallel()
-	g := board(t, 1)
-	b := open(t, g.Addr, look{"wide", 1440, 900, false, true})
-	b.goTo("/dash/events?source=down&type=push")
-	// What somebody writes meanwhile is left alone.
-	b.run(chromedp.SendKeys(chromedp.CSS(`input[name=id]`), "half a word"))
-	if status, _, err := testkit.Post("http://"+g.Addr+"/down", testkit.Secret, "the-new-one", []byte(`{}`)); err != nil || status != 200 {
-		t.Fatalf("%d %v", status, err)
-	}
-	value(b, chromedp.Poll[bool](`document.getElementById("pulse").textContent === "live"`))
-	b.run(chromedp.Evaluate[chromedp.Void](`document.activeElement.blur()`))
-	b.until("the-new-one")
-	if written := value(b, chromedp.Value(chromedp.CSS(`input[name=id]`))); written != "half a word" {
-		t.Errorf("the field has %q", written)
-	}
-	// A reload of Caddy's ends the stream; the browser comes back by itself.
-	g.Stop()
-	value(b, chromedp.Poll[bool](`document.getElementById("pulse").classList.contains("lost")`))
-	b.mu.Lock() // that its connection ended is said in the console
-	b.wrong = slices.DeleteFunc(b.wrong, func(s string) bool {
-		return strings.Contains(s, "ERR_CONNECTION_REFUSED") || strings.Contains(s, "ERR_INCOMPLETE_CHUNKED_ENCODING")
-	})
-	b.mu.Unlock()
+	b.until("It is discarded.")
+	b.until("An operator has discarded it.")
 }
 
 func TestAnEventIsReplayedWithTheKeyboardAlone(t *testing.T) {
@@ -373,11 +355,11 @@ func TestAnEventIsReplayedWithTheKeyboardAlone(t *testing.T) {
 	b.enter("/dash/events")
 	b.tabTo("ago")
 	b.enter("/dash/events/")
-	b.tabTo("…") // Send now, or Replay
+	b.tabTo("Replay…")
 	b.enter("/dash/confirm")
 	b.tabTo("Replay")
 	b.enter("/dash/events/")
-	b.until("It is sent again.")
+	b.until("The replay is ordered.")
 }
 
 // focused is what has the focus.

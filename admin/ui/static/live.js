@@ -14,7 +14,8 @@
   // silence is after which time without a word a connection counts as broken: the
   // server says something every 15 seconds. rest is how long a pointer that does
   // not move holds back what would move the rows under it.
-  const silence = 40000, rest = 10000, mostDelay = 30000;
+  // From more than most open streams on, pages take turns.
+  const silence = 40000, rest = 10000, mostDelay = 30000, most = 4, turn = 5000;
 
   let source = null;    // the open stream
   let again = null;     // the timer of the next try
@@ -60,7 +61,10 @@
   // ---- changes: what stays as it is keeps its element, and with it focus,
   // selection, scroll position and what was opened
 
-  function key(node) { return node.nodeType === 1 ? node.dataset.part || node.id || "" : ""; }
+  // A form's fields are properties of it by their names, so attributes are asked for.
+  function key(node) { return node.nodeType === 1 ? node.getAttribute("data-part") || node.getAttribute("id") || "" : ""; }
+
+  function blank(node) { return node && node.nodeType === 3 && !node.data.trim(); }
 
   function alike(a, b) { return a && a.nodeType === b.nodeType && a.nodeName === b.nodeName && key(a) === key(b); }
 
@@ -86,7 +90,7 @@
     let at = have.firstChild;
     const forget = () => { const next = at.nextSibling; at.remove(); at = next; };
     for (const w of want.childNodes) {
-      while (at && key(at) && !wanted.has(key(at))) forget();
+      while (at && (key(at) && !wanted.has(key(at)) || blank(at) && w.nodeType === 1)) forget();
       const named = key(w) && known.get(key(w));
       if (named && alike(named, w)) {
         known.delete(key(w));
@@ -153,6 +157,34 @@
   document.documentElement.addEventListener("pointerleave", () => { over = false; settle(); });
   document.addEventListener("selectionchange", settle);
 
+  // ---- our other pages. A browser has six connections to a host over HTTP/1.1, for
+  // all its tabs and windows: pages that are looked at beside each other tell each
+  // other that they are there, and where there are too many each asks now and then.
+
+  const me = String(Math.random()), others = new Map();
+  const channel = window.BroadcastChannel ? new BroadcastChannel("webhooks-dashboard") : null;
+
+  function tell(here) { if (channel) channel.postMessage({ me, here }); }
+
+  function crowded() {
+    for (const [other, at] of others) if (Date.now() - at > 3 * turn) others.delete(other);
+    return others.size >= most;
+  }
+
+  if (channel) channel.onmessage = ({ data }) => {
+    if (!data.here) { others.delete(data.me); return; }
+    const known = others.has(data.me);
+    others.set(data.me, Date.now());
+    if (!known && source) tell(true);
+    if (source && live && crowded()) rests();
+  };
+
+  // rests lets others have the connection for a while.
+  function rests() {
+    close();
+    again = setTimeout(open, turn * (0.8 + 0.4 * Math.random()));
+  }
+
   // ---- the stream
 
   function close() {
@@ -173,6 +205,7 @@
     close();
     if (paused || document.hidden) return;
     heard = Date.now();
+    tell(true);
     source = new EventSource(main.dataset.live + "?page=" + encodeURIComponent(main.dataset.page));
     // An answer that is no stream ends the browser's own tries, so all of them are ours.
     source.onerror = () => retry("The connection is broken; it is tried again.");
@@ -189,6 +222,7 @@
     say("live", "Live");
     if (message.html) take(message.html);
     settle();
+    if (crowded()) rests();
   }
 
   setInterval(() => {
@@ -196,22 +230,23 @@
     if (live) ages();
     settle();
   }, 1000);
+  setInterval(() => { if (source || again) tell(true); }, turn);
 
   pause.hidden = false;
   pause.addEventListener("click", () => {
     paused = !paused;
     pause.setAttribute("aria-pressed", String(paused));
-    if (paused) { close(); say("paused", "Paused: this is how it stood at " + clock() + "."); settle(); } else { delay = 1000; open(); }
+    if (paused) { close(); tell(false); say("paused", "Paused: this is how it stood at " + clock() + "."); settle(); } else { delay = 1000; open(); }
   });
 
-  // A browser has six connections to a host, for all of its tabs: one that is not
-  // looked at takes none of them.
+  // A page that is not looked at takes no connection.
   document.addEventListener("visibilitychange", () => {
     if (!document.hidden) { delay = 1000; open(); return; }
     close();
+    tell(false);
     if (live) say("resting", "");
   });
-  window.addEventListener("pagehide", close);
+  window.addEventListener("pagehide", () => { close(); tell(false); });
   window.addEventListener("pageshow", event => { if (event.persisted) open(); });
   window.addEventListener("online", () => { if (!source) open(); });
   open();
