@@ -420,10 +420,14 @@ func who(r *http.Request) string {
 		}
 		return c
 	}, r.Header.Get(WhoHeader)))
-	if len(name) == 0 {
+	said := string(name[:min(len(name), maxWho)])
+	switch {
+	case said == "":
 		return from
+	case r.RemoteAddr == "": // from within this process: the dashboard knows who it is
+		return said
 	}
-	return string(name[:min(len(name), maxWho)]) + ", " + from
+	return said + ", " + from
 }
 
 // Interface guards

@@ -176,7 +176,7 @@ func (v *visit) act(w http.ResponseWriter) error {
 func (v *visit) carryOut(o order) (job string, err error) {
 	var answer struct{ Job string }
 	if o.Action == "cancel" {
-		return "", v.p.api.read(v.r.Context(), v.actor(), http.MethodDelete, "/webhooks/jobs/"+o.Job, nil, nil, &answer)
+		return "", v.p.api.read(v.r.Context(), v.who, http.MethodDelete, "/webhooks/jobs/"+o.Job, nil, nil, &answer)
 	}
 	body, err := o.body(false)
 	if err != nil {

@@ -22,13 +22,8 @@ type apiError struct {
 // Error gives the API's words.
 func (e *apiError) Error() string { return e.words }
 
-// actor is who asks, for the record.
-type actor struct{ who, remote string }
-
-func (v *visit) actor() actor { return actor{v.who, v.r.RemoteAddr} }
-
-// ask makes one request; the answer is its body.
-func (c client) ask(ctx context.Context, a actor, method, path string, q url.Values, body any) (*http.Response, error) {
+// ask makes one request; who is for the record. The answer is its body.
+func (c client) ask(ctx context.Context, who string, method, path string, q url.Values, body any) (*http.Response, error) {
 	var text io.Reader
 	if body != nil {
 		b, err := json.Marshal(body)
@@ -44,8 +39,7 @@ func (c client) ask(ctx context.Context, a actor, method, path string, q url.Val
 	if err != nil {
 		return nil, fmt.Errorf("making the request: %w", err)
 	}
-	req.RemoteAddr = a.remote
-	req.Header.Set("Webhooks-Who", "dashboard "+a.who)
+	req.Header.Set("Webhooks-Who", "dashboard "+who)
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
@@ -57,8 +51,8 @@ func (c client) ask(ctx context.Context, a actor, method, path string, q url.Val
 }
 
 // read decodes an answer into v. An answer of health is one with status 503 too.
-func (c client) read(ctx context.Context, a actor, method, path string, q url.Values, body, v any) error {
-	resp, err := c.ask(ctx, a, method, path, q, body)
+func (c client) read(ctx context.Context, who string, method, path string, q url.Values, body, v any) error {
+	resp, err := c.ask(ctx, who, method, path, q, body)
 	if err != nil {
 		return err
 	}
@@ -81,12 +75,12 @@ func (c client) read(ctx context.Context, a actor, method, path string, q url.Va
 }
 
 func (v *visit) get(path string, q url.Values, into any) error {
-	return v.p.api.read(v.r.Context(), v.actor(), http.MethodGet, path, q, nil, into)
+	return v.p.api.read(v.r.Context(), v.who, http.MethodGet, path, q, nil, into)
 }
 
 func (v *visit) post(path string, body, into any) error {
 	if v.p.o.ReadOnly {
 		return errReadOnly
 	}
-	return v.p.api.read(v.r.Context(), v.actor(), http.MethodPost, path, nil, body, into)
+	return v.p.api.read(v.r.Context(), v.who, http.MethodPost, path, nil, body, into)
 }

@@ -284,7 +284,7 @@ func (a attempt) Good() bool { return a.Status/100 == 2 && a.Error == "" }
 
 // body hands the bytes over as they are, never to be shown by the browser.
 func (v *visit) body(w http.ResponseWriter) error {
-	resp, err := v.p.api.ask(v.r.Context(), v.actor(), http.MethodGet, "/webhooks/events/"+v.at.arg, url.Values{"body": {"raw"}}, nil)
+	resp, err := v.p.api.ask(v.r.Context(), v.who, http.MethodGet, "/webhooks/events/"+v.at.arg, url.Values{"body": {"raw"}}, nil)
 	if err != nil {
 		return err
 	}
