@@ -123,11 +123,11 @@ func (d *Dashboard) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhtt
 // path away, the pages begin there: what is left is whole.
 func placeOf(r *http.Request) place {
 	seen, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request)
-	if !ok || seen.URL == nil || seen.URL.Path == r.URL.Path || !strings.HasSuffix(seen.URL.Path, r.URL.Path) {
+	if !ok || seen.URL == nil || seen.URL.Path == r.URL.Path {
 		return locate(r.URL.Path, false)
 	}
-	if r.URL.Path == "" && !strings.HasSuffix(seen.URL.Path, "/") {
+	if strings.Trim(r.URL.Path, "/") == "" && !strings.HasSuffix(seen.URL.Path, "/") {
 		return slashless(seen.URL.Path)
 	}
-	return locate(r.URL.Path, true)
+	return locate(r.URL.Path, strings.HasSuffix(seen.URL.Path, r.URL.Path))
 }

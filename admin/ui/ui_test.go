@@ -82,6 +82,7 @@ func TestADashboardBelowAPathThatIsTakenAwayKnowsWhereItBegins(t *testing.T) {
 		"/hp/":     {"/", place{page: "overview", up: "./"}},
 		"/hp/foo":  {"/foo", place{page: nowhere, up: "./"}},
 		"/a/hpn":   {"", place{arg: "./hpn/", up: "./"}},
+		"/hpn":     {"/", place{arg: "./hpn/", up: "./"}},
 		"/dash/x/": {"/dash/x/", place{page: "overview", up: "./"}}, // nothing was taken away
 	} {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, seen, nil)

@@ -292,7 +292,7 @@ func TestWhatTheDashboardHasToPressWorks(t *testing.T) {
 	if !strings.Contains(textOf(confirm.root), "3 deliveries are replayed") {
 		t.Errorf("the preview says\n%s", confirm.text)
 	}
-	if p = l.press(confirm); p.status != http.StatusOK || !strings.Contains(p.at.Path, "/jobs/") || !strings.Contains(p.text, "dashboard anonymous") {
+	if p = l.press(confirm); p.status != http.StatusOK || !strings.Contains(p.at.Path, "/jobs/") || !strings.Contains(p.text, "<bdi>dashboard anonymous</bdi>") {
 		t.Errorf("the job: %d %s\n%s", p.status, p.at, p.text)
 	}
 	testkit.Eventually(t, "all are sent again", func() bool { return app.Times()[ids[1]] == 2 && app.Times()[ids[0]] == 3 })
@@ -491,4 +491,116 @@ func newJar(t *testing.T) http.CookieJar {
 		t.Fatal(err)
 	}
 	return jar
+}
+
+func TestADashboardBelowAnyPathKnowsWhatIsThere(t *testing.T) {
+	t.Parallel()
+	app := testkit.NewApp(t)
+	g := testkit.New(t).Start(strings.TrimSuffix(board(app.Addr(), ""), "}") + `
+	handle_path /hp/* {
+		webhooks_dashboard {
+			allow_anonymous
+		}
+	}
+	handle_path /hpn* {
+		webhooks_dashboard {
+			allow_anonymous
+		}
+	}
+}`)
+	id := post(t, g, "e", 1)[0]
+	testkit.Eventually(t, "it is delivered", func() bool { return len(app.Got()) == 1 })
+	l := looking(t)
+	home := "http://" + g.Addr
+	for _, path := range []string{"/hpn", "/dash"} {
+		p := l.get(home + path + "?span=24h")
+		if p.status != http.StatusOK || p.at.Path != path+"/" || p.at.RawQuery != "span=24h" {
+			t.Errorf("%s leads to %d %s", path, p.status, p.at)
+		}
+	}
+	crawl(l, home+"/hpn/")
+	for _, path := range []string{
+		"/hp/foo", "/hp/foo/", "/hpn/foo", "/hp/a/events", "/dash/events/NOPE", "/dash/events/", "/dash/jobs/", "/dash/jobs/NOPE",
+		"/dash/destinations/shop", "/dash/destinations/shop/", "/dash/destinations/shop/none", "/dash/destinations",
+		"/dash/confirm?action=pause&destination=shop/none", "/dash/confirm?action=resume&destination=none/default",
+		"/dash/confirm?action=cancel&job=1a", "/dash/confirm?action=replay&event=" + event1(t, g) + "&destination=shop/none",
+		"/dash/confirm?action=replay&event=" + eventNobodySent,
+	} {
+		p := l.get(home + path)
+		if p.status != http.StatusNotFound || !strings.Contains(p.text, "To the overview") {
+			t.Errorf("%s is answered %d\n%s", path, p.status, p.text)
+			continue
+		}
+		if p = l.follow(p, "To the overview"); p.status != http.StatusOK || !strings.Contains(p.text, "<h1>Overview</h1>") {
+			t.Errorf("from %s no link leads to the overview but to %s", path, p.at)
+		}
+	}
+	if p := l.get(home + "/dash/events/" + strings.ToUpper(event1(t, g))); p.status != http.StatusOK || !strings.Contains(p.text, id) {
+		t.Errorf("an event in capitals: %d\n%s", p.status, p.text)
+	}
+}
+
+const eventNobodySent = "01a20d72-0dc2-7cae-991a-bb334b5ccaff"
+
+func TestAnEventThatFailsBetweenOthersIsNotWell(t *testing.T) {
+	t.Parallel()
+	app := testkit.NewApp(t)
+	app.Answer(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("X-GitHub-Delivery") == "bad" {
+			w.WriteHeader(http.StatusTeapot)
+		}
+	})
+	g := testkit.New(t).Start(board(app.Addr(), ""))
+	l := looking(t)
+	sent := func(id string) {
+		t.Helper()
+		if status, _, err := testkit.Post("http://"+g.Addr+"/hook", testkit.Secret, id, []byte(`{}`)); err != nil || status != http.StatusOK {
+			t.Fatalf("%d %v", status, err)
+		}
+	}
+	sent("good0")
+	testkit.Eventually(t, "it is delivered", func() bool { return g.Count("delivered") == 1 })
+	home := "http://" + g.Addr + "/dash/"
+	if p := l.get(home); !strings.Contains(p.text, "All is well") {
+		t.Errorf("before:\n%s", p.text)
+	}
+	sent("bad")
+	testkit.Eventually(t, "it has failed", func() bool { return stands(t, g, "shop", "default")["retrying"] == float64(1) })
+	sent("good1")
+	testkit.Eventually(t, "the other one is delivered", func() bool { return g.Count("delivered") == 2 })
+	p := l.get(home)
+	if text := textOf(p.root); strings.Contains(text, "All is well") || !strings.Contains(text, "1 event fails at shop/default and is tried again") {
+		t.Errorf("it says\n%s", text)
+	}
+	if p = l.follow(p, "Look at them"); !strings.Contains(p.text, "bad") || strings.Contains(p.text, "good1") {
+		t.Errorf("the link leads to\n%s", p.text)
+	}
+	// And where it is paused or discarded, the pages say so.
+	if out, err := g.Run("webhooks", "pause", "shop/default", "--address", g.Admin); err != nil {
+		t.Fatalf("%v %s", err, out)
+	}
+	p = l.follow(l.follow(p, "ago"), "Replay…")
+	if !strings.Contains(p.text, "shop/default is paused: nothing is sent to it") {
+		t.Errorf("before a replay to what is paused:\n%s", p.text)
+	}
+	if p = l.press(p); !strings.Contains(p.text, "The replay is ordered. shop/default is paused") {
+		t.Errorf("after it:\n%s", p.text)
+	}
+	if p = l.press(l.follow(p, "Discard…")); !regexp.MustCompile(`has discarded it\.</bdi> <span class="muted">20\d\d-`).MatchString(p.text) {
+		t.Errorf("it does not say when it was discarded:\n%s", p.text)
+	}
+	many := l.get(home + "confirm?action=replays&filter.source=shop&rate=NaN")
+	if many.status != http.StatusOK || !strings.Contains(many.text, "is no number of deliveries a second") {
+		t.Errorf("a rate that is none: %d\n%s", many.status, many.text)
+	}
+	good := l.get(home + "confirm?action=replays&filter.source=shop")
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, home+"act", strings.NewReader("action=replays&filter.source=shop&rate=NaN"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header.Set("Sec-Fetch-Site", "same-origin")
+	if p := l.do(req); p.status != http.StatusBadRequest || !strings.Contains(good.text, "shop/default is paused") {
+		t.Errorf("ordered with such a rate: %d\n%s", p.status, p.text)
+	}
 }
