@@ -22,6 +22,15 @@ type row struct {
 	Deliveries                        []delivery
 }
 
+// mostKept is how much of a type or an ID the gateway keeps for show, in bytes.
+const mostKept = 255
+
+// CutType tells that there may have been more of it.
+func (r row) CutType() bool { return len(r.Type) >= mostKept }
+
+// CutID is as CutType.
+func (r row) CutID() bool { return len(r.ID) >= mostKept }
+
 // stateCount is how many deliveries of an event are in a state.
 type stateCount struct {
 	State string

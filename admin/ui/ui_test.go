@@ -294,6 +294,34 @@ func TestABodyIsShownAsWhatItIs(t *testing.T) {
 	}
 }
 
+func TestTheTimelineTellsReplaysApart(t *testing.T) {
+	t.Parallel()
+	w := way{Tries: []attempt{{Number: 1}, {Number: 2}, {Number: 1}, {Number: 1}, {Number: 2}}}
+	if got := fmt.Sprint(len(w.Rounds()), len(w.Rounds()[0]), len(w.Rounds()[1]), len(w.Rounds()[2])); got != "3 2 1 2" {
+		t.Errorf("the rounds are %s", got)
+	}
+	at := time.Now()
+	if got := (way{delivery: delivery{State: "dead", SettledAt: &at}}).Settled(); got != &at {
+		t.Errorf("dead since %v", got)
+	}
+	if (row{Type: strings.Repeat("x", mostKept)}).CutType() != true || (row{ID: "x"}).CutID() {
+		t.Error("what is cut is not told from what is whole")
+	}
+}
+
+func TestTheUserIsAPlaceholderOfTheRequestAlone(t *testing.T) {
+	t.Parallel()
+	for user, ok := range map[string]bool{
+		"{http.auth.user.id}": true, "{http.request.header.Remote-User}": true, "{http.vars.user}": true,
+		"amy": false, "{env.HOME}": false, "sso:{http.auth.user.id}": false, "{http.auth.user.id}x": false, "{file./etc/hostname}": false,
+		"{http.a}{http.b}": false, "{system.hostname}": false, "{http.}": false, "": false, "\\{http.auth.user.id}": false,
+	} {
+		if err := (&Dashboard{User: user}).Validate(); (err == nil) != ok {
+			t.Errorf("%q: %v", user, err)
+		}
+	}
+}
+
 func TestEachWaySaysWhyItStandsAsItDoes(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
