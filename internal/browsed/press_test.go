@@ -82,7 +82,7 @@ func TestEveryActionIsPressedInABrowser(t *testing.T) {
 	}
 }
 
-// moves moves what waits to the destination that answers.
+// moves takes what waits to the destination that answers.
 func (b *browser) moves(g *testkit.Gateway) {
 	b.Helper()
 	b.goTo("/dash/confirm?action=moves&filter.source=down&filter.state=" + url.QueryEscape("pending"))
