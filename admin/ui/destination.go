@@ -50,6 +50,7 @@ func (v *visit) destination() (content, error) {
 	if err := v.get("/webhooks/history", url.Values{"span": {d.Span}, "source": {d.Source}, "destination": {d.Name}}, &h); err != nil {
 		return content{}, err
 	}
+	d.remember(d.Source, h)
 	d.Changes, d.Troubles = latest(h.Changes, 100), d.troubles(d.Source, h)
 	if len(h.Destinations) == 1 {
 		s := h.Destinations[0]

@@ -117,6 +117,7 @@ func (v *visit) overview() (content, error) {
 	for _, s := range all.Sources {
 		d.Sources = append(d.Sources, s.row(h, v.p.now()))
 		for _, to := range s.Destinations {
+			to.remember(s.Name, h)
 			d.Destinations = append(d.Destinations, to.row(s.Name, h))
 			troubles = append(troubles, to.troubles(s.Name, h)...)
 		}

@@ -162,6 +162,14 @@ func (d toward) standing(src string) (trouble, bool) {
 	return t, true
 }
 
+// remember takes from the history since when the destination is down: the gateway
+// itself begins anew when it is started.
+func (d *toward) remember(src string, h past) {
+	if d.State == "down" {
+		d.DownSince = earlier(d.DownSince, h.turned(src, d.Name, "down"))
+	}
+}
+
 // turned is when a destination came into the state that it has, if that is known.
 func (h past) turned(src, name, state string) *time.Time {
 	for _, c := range slices.Backward(h.Changes) {

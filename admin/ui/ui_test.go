@@ -212,6 +212,10 @@ func TestATroubleSaysSinceWhenWhereThatIsKnown(t *testing.T) {
 	if got := (toward{Name: "a", State: "paused"}).troubles("shop", h); len(got) != 1 || got[0].Since == nil || !got[0].Since.Equal(from.Add(time.Minute)) {
 		t.Errorf("paused: %+v", got)
 	}
+	d := toward{Name: "a", State: "down", DownSince: &h.Changes[1].At}
+	if d.remember("shop", past{Changes: h.Changes[:1]}); d.DownSince == nil || !d.DownSince.Equal(from) {
+		t.Errorf("down since a time before the restart: %+v", d)
+	}
 	h = history(t, `{"from":"2027-01-01T00:00:00Z","step":15,"points":3,"destinations":[{"source":"shop","destination":"a","dead":[1,2,0]}]}`)
 	if got := (toward{Name: "a", State: "up", Dead: 3}).troubles("shop", h); len(got) != 1 || got[0].Last == nil || !got[0].Last.Equal(from.Add(15*time.Second)) {
 		t.Errorf("dead: %+v", got)
