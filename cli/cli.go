@@ -4,18 +4,20 @@
 package cli
 
 import (
-	"bytes"
+	"cmp"
+	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"os"
+	"os/signal"
 	"os/user"
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
@@ -49,9 +51,11 @@ func build(cmd *cobra.Command) {
 	cmd.PersistentFlags().StringP("config", "c", "", "Configuration file that names the admin endpoint")
 	cmd.PersistentFlags().StringP("adapter", "a", "", "Name of the config adapter")
 	cmd.PersistentFlags().BoolP("json", "", false, "Print JSON, as the API answers it")
+	dashboard := dashboardCommand()
+	noJSON(dashboard)
 	cmd.AddCommand(sourcesCommand(), eventsCommand(), showCommand(), replayCommand(), discardCommand(),
 		pauseCommand(), resumeCommand(), moveCommand(), jobsCommand(), healthCommand(), tailCommand(), listenCommand(), learnCommand(),
-		exportCommand(), importCommand(), refusedCommand(), dashboardCommand(),
+		exportCommand(), importCommand(), refusedCommand(), dashboard,
 		sendCommand(), verifyCommand(), providersCommand())
 	complete(cmd)
 	// Without this a mistyped command shows the help and ends well, which a
@@ -63,47 +67,125 @@ func build(cmd *cobra.Command) {
 		cmd.SilenceUsage = true
 		return fmt.Errorf("unknown command %q; `caddy webhooks --help` lists them", args[0])
 	}
+	neutral(cmd)
 }
 
-// client talks to the admin API.
+// noJSON takes --json from a command that prints none.
+func noJSON(cmd *cobra.Command) {
+	cmd.Flags().Bool("json", false, "")
+	_ = cmd.Flags().MarkHidden("json") // which was just made
+	f := cmd.RunE
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if cmd.Flags().Changed("json") {
+			cmd.SilenceUsage = true
+			return fmt.Errorf("--json: %s prints no JSON", cmd.Name())
+		}
+		return f(cmd, args)
+	}
+}
+
+// client talks to the admin API, for as long as one command runs.
 type client struct {
+	ctx     context.Context //nolint:containedctx // the command's; a signal ends it
+	api     *endpoint
 	address string
 	json    bool
 	out     io.Writer
+	note    io.Writer // what is said beside the output
 	now     func() time.Time
+	// width is the terminal's; 0 where the output is none, and nothing is cut.
+	width int
+	// retry is the first wait before a connection is made again.
+	retry time.Duration
 }
 
 // newClient reads the common flags.
-func newClient(cmd *cobra.Command) (*client, error) {
-	flags := caddycmd.Flags{FlagSet: cmd.Flags()}
-	address, err := caddycmd.DetermineAdminAPIAddress(flags.String("address"), nil, flags.String("config"), flags.String("adapter"))
+func newClient(ctx context.Context, cmd *cobra.Command) (*client, error) {
+	address, err := adminAddress(caddycmd.Flags{FlagSet: cmd.Flags()})
 	if err != nil {
 		return nil, fmt.Errorf("finding the admin endpoint: %w", err)
 	}
-	return &client{address: address, json: flags.Bool("json"), out: cmd.OutOrStdout(), now: time.Now}, nil
+	api, err := newEndpoint(address)
+	if err != nil {
+		return nil, err
+	}
+	return &client{
+		ctx: ctx, api: api, address: address, json: caddycmd.Flags{FlagSet: cmd.Flags()}.Bool("json"), out: cmd.OutOrStdout(), note: cmd.ErrOrStderr(),
+		now: time.Now, width: columnsOf(cmd.OutOrStdout()), retry: reconnectAfter,
+	}, nil
 }
 
-// run wraps a command that needs the running Caddy. An error is printed once,
-// in words, and the exit code is 1.
+// adminAddress is the one that is given, else the configuration's, else Caddy's
+// default.
+func adminAddress(flags caddycmd.Flags) (string, error) {
+	address, file, adapter := flags.String("address"), flags.String("config"), flags.String("adapter")
+	if address != "" || file == "" {
+		return caddycmd.DetermineAdminAPIAddress(address, nil, "", "")
+	}
+	config, _, _, err := caddycmd.LoadConfig(file, adapter)
+	if err != nil {
+		return "", err //nolint:wrapcheck // it says what it was about
+	}
+	var has struct{ Admin struct{ Disabled bool } }
+	if err := json.Unmarshal(config, &has); err == nil && has.Admin.Disabled {
+		return "", fmt.Errorf("%s says `admin off`: a Caddy that runs with it has no admin endpoint, which this command asks", file)
+	}
+	return caddycmd.DetermineAdminAPIAddress("", config, file, adapter)
+}
+
+// run wraps a command that needs the running Caddy. The first signal ends it in
+// good order, a second one at once. An error is printed once, in words, and the
+// exit code is 1.
 func run(f func(c *client, cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		cmd.SilenceUsage = true
-		c, err := newClient(cmd)
+		ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+		defer stop()
+		defer context.AfterFunc(ctx, stop)()
+		c, err := newClient(ctx, cmd)
 		if err != nil {
 			return err
 		}
+		defer c.api.close()
+		cmd.SetContext(ctx)
 		return f(c, cmd, args)
 	}
 }
 
+// neutral keeps what strangers have written, and the API repeats, from steering
+// the terminal by way of an error: cobra prints those as they are.
+func neutral(cmd *cobra.Command) {
+	if f := cmd.RunE; f != nil {
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			if err := f(cmd, args); err != nil {
+				return &neutralError{err}
+			}
+			return nil
+		}
+	}
+	for _, c := range cmd.Commands() {
+		neutral(c)
+	}
+}
+
+type neutralError struct{ error }
+
+// Error gives the words without what is no visible character.
+func (e *neutralError) Error() string { return paragraphs(e.error.Error()) }
+
+func (e *neutralError) Unwrap() error { return e.error }
+
 // call makes one request and decodes its answer into v; with --json the answer
 // is printed instead, and printed is true.
 func (c *client) call(method, path string, q url.Values, v any) (printed bool, err error) {
-	uri := path
-	if len(q) > 0 {
-		uri += "?" + q.Encode()
+	return c.request(ask{method: method, uri: withQuery(path, q)}, v)
+}
+
+func withQuery(path string, q url.Values) string {
+	if len(q) == 0 {
+		return path
 	}
-	return c.request(method, uri, nil, v)
+	return path + "?" + q.Encode()
 }
 
 // post sends a body as JSON; else it is as call.
@@ -112,27 +194,25 @@ func (c *client) post(path string, body, v any) (printed bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("writing the request: %w", err)
 	}
-	return c.request(http.MethodPost, path, bytes.NewReader(text), v)
+	return c.request(ask{method: http.MethodPost, uri: path, body: text}, v)
 }
 
-func (c *client) request(method, uri string, body io.Reader, v any) (printed bool, err error) {
-	h := http.Header{"Webhooks-Who": {whoAmI()}}
-	if body != nil {
-		h.Set("Content-Type", "application/json")
-	}
-	resp, err := caddycmd.AdminAPIRequest(c.address, method, uri, h, body)
+func (c *client) request(a ask, v any) (printed bool, err error) {
+	a.kind, a.silence = jsonType, cmp.Or(a.silence, answerWithin)
+	resp, err := c.api.do(c.ctx, a)
 	if err != nil {
-		return false, explain(c.address, err)
+		return false, err
 	}
 	defer resp.Body.Close() //nolint:errcheck // it was read
 	text, err := io.ReadAll(resp.Body)
-	if err != nil {
+	switch {
+	case err != nil:
 		return false, fmt.Errorf("reading the answer: %w", err)
-	}
-	if c.json {
+	case !json.Valid(text):
+		return false, fmt.Errorf("reading the answer: it is no JSON: %s", cut(string(text), 60))
+	case c.json:
 		return true, c.printf("%s", text)
-	}
-	if v == nil {
+	case v == nil:
 		return false, nil
 	}
 	if err := json.Unmarshal(text, v); err != nil {
@@ -145,7 +225,7 @@ func (c *client) request(method, uri string, body io.Reader, v any) (printed boo
 // which gives them as text only.
 var answered = regexp.MustCompile(`(?s)HTTP (\d{3}): (.*)`)
 
-// explain puts an error of the admin endpoint into an operator's words.
+// explain puts an error of [caddycmd.AdminAPIRequest] into an operator's words.
 func explain(address string, err error) error {
 	found := answered.FindStringSubmatch(err.Error())
 	if found == nil {
@@ -154,23 +234,8 @@ func explain(address string, err error) error {
 		}
 		return err
 	}
-	var refusal struct{ Error string }
 	status, _ := strconv.Atoi(found[1]) // three digits
-	switch {
-	case json.Unmarshal([]byte(found[2]), &refusal) == nil && refusal.Error != "":
-		err = errors.New(printable(refusal.Error))
-	case status == http.StatusNotFound:
-		err = fmt.Errorf("the Caddy at %s was built without the webhook gateway", address)
-	}
-	return &answerError{status: status, body: []byte(found[2]), error: err}
-}
-
-// answerError is an answer that is no success.
-type answerError struct {
-	error
-
-	status int
-	body   []byte
+	return refusal(address, status, []byte(found[2]))
 }
 
 // whoAmI names the person for the journal.

@@ -122,20 +122,24 @@ func thenFiles(list choices) choices {
 	}
 }
 
-// ask asks the running gateway; without an answer v stays as it is.
-func ask(cmd *cobra.Command, path string, q url.Values, v any) *client {
-	c, err := newClient(cmd)
+// askQuietly asks the running gateway; without an answer v stays as it is.
+func askQuietly(cmd *cobra.Command, path string, q url.Values, v any) *client {
+	c, err := newClient(cmd.Context(), cmd)
 	if err != nil {
 		return &client{now: time.Now}
 	}
+	defer c.api.close()
 	c.json = false
-	_, _ = c.call(http.MethodGet, path, q, v) // see choices
+	_, _ = c.request(ask{method: http.MethodGet, uri: withQuery(path, q), silence: atTab}, v) // see choices
 	return c
 }
 
+// atTab is how long a shell may wait for what it offers.
+const atTab = 3 * time.Second
+
 func sources(cmd *cobra.Command) []sourceView {
 	var v struct{ Sources []sourceView }
-	ask(cmd, "/webhooks/sources", nil, &v)
+	askQuietly(cmd, "/webhooks/sources", nil, &v)
 	return v.Sources
 }
 
@@ -187,7 +191,7 @@ func latest(cmd *cobra.Command) ([]eventView, *client) {
 		}
 	}
 	var page pageView
-	c := ask(cmd, "/webhooks/events", q, &page)
+	c := askQuietly(cmd, "/webhooks/events", q, &page)
 	return page.Events, c
 }
 
@@ -216,7 +220,7 @@ func types(cmd *cobra.Command, _ []string) []string {
 // jobIDs are those of the jobs; with --cancel of those that run.
 func jobIDs(cmd *cobra.Command, _ []string) (list []string) {
 	var v struct{ Jobs []jobView }
-	c := ask(cmd, "/webhooks/jobs", nil, &v)
+	c := askQuietly(cmd, "/webhooks/jobs", nil, &v)
 	for _, j := range v.Jobs {
 		if j.State == "running" || !cmd.Flags().Changed("cancel") {
 			list = append(list, j.Job+"\t"+strings.Join([]string{j.Action, j.State, c.ago(&j.Began)}, " "))

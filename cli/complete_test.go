@@ -54,6 +54,7 @@ func gatewayOf(t *testing.T) (address string, asked *[]string) {
 	asked = &[]string{}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		*asked = append(*asked, r.URL.RequestURI())
+		w.Header().Set("Content-Type", jsonType)
 		_, _ = io.WriteString(w, map[string]string{
 			"/webhooks/sources": `{"sources":[
 				{"name":"shop","provider":"stripe","destinations":[{"name":"orders","state":"up","pending":3},{"name":"old","state":"orphaned"}]},

@@ -9,13 +9,11 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
-	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
+
+	"github.com/caddy-webhooks/caddy-webhooks/query"
 )
 
 func exportCommand() *cobra.Command {
@@ -27,9 +25,12 @@ headers, its body, its attempts and its states. An import elsewhere gives the
 same event, byte for byte. It has the secrets that the headers have: keep it as
 you keep those.
 
-A connection that ends is made again, and the export goes on where it was.`,
+A connection that ends is made again, and the export goes on where it was. Where
+it cannot, the error says with which --cursor it goes on; together with the same
+--output, that appends to the file.`,
 		Example: `  caddy webhooks export > events.jsonl
   caddy webhooks export --source shop --since -1d --output shop.jsonl
+  caddy webhooks export --output shop.jsonl --cursor 2s
   caddy webhooks export --state dead | jq .type`,
 		Args: cobra.NoArgs,
 	}
@@ -37,64 +38,77 @@ A connection that ends is made again, and the export goes on where it was.`,
 		cmd.Flags().String(name, "", filters[name])
 	}
 	cmd.Flags().Lookup("cursor").Usage = "Go on behind an event, by the cursor in its line"
-	cmd.Flags().StringP("output", "o", "", "Write to this file, which only its owner may read; it must not exist yet")
+	cmd.Flags().StringP("output", "o", "", "Write to this file, which only its owner may read; with --cursor, append to it if that is where it ends")
 	cmd.RunE = run(func(c *client, cmd *cobra.Command, _ []string) error {
-		x := &exporting{c: c, q: url.Values{}, out: c.out, note: cmd.ErrOrStderr()}
+		x := &exporting{c: c, q: url.Values{}, out: c.out, began: time.Now()}
 		for _, name := range append(manyFilters(), "cursor") {
 			if f := cmd.Flags().Lookup(name); f.Changed {
 				x.q.Set(name, f.Value.String())
 			}
 		}
-		if name := cmd.Flags().Lookup("output").Value.String(); name != "" {
-			f, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-			if err != nil {
-				return fmt.Errorf("making the file: %w", err)
-			}
-			x.out, x.bar = f, newBar(cmd.ErrOrStderr())
-			return errors.Join(x.run(cmd.Context()), f.Sync(), f.Close())
+		if x.q.Has("source") {
+			c.warn(x.q.Get("source"))
 		}
-		return x.run(cmd.Context())
+		name := cmd.Flags().Lookup("output").Value.String()
+		if name == "" {
+			return x.run(cmd.Context())
+		}
+		f, err := newOutput(name, x.q.Get("cursor"))
+		if err != nil {
+			return err
+		}
+		x.out, x.bar = f, newBar(cmd.ErrOrStderr())
+		err = x.run(cmd.Context())
+		return errors.Join(err, f.end(err == nil))
 	})
 	return cmd
 }
 
 // exporting is one export on its way.
 type exporting struct {
-	c    *client
-	q    url.Values
-	out  io.Writer
-	note io.Writer
-	bar  *bar // nil if the events go to the terminal
-	n    int64
+	c     *client
+	q     url.Values
+	out   io.Writer
+	bar   *bar // nil if the events go to the terminal
+	n     int64
+	began time.Time
 }
 
+// exportSilence is how long nothing may come: the gateway says nothing while it
+// searches a large store for the few events that match.
+const exportSilence = 5 * time.Minute
+
 // run goes on over as many connections as it needs.
-func (x *exporting) run(parent context.Context) error {
-	ctx, stop := signal.NotifyContext(parent, os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	again := backoff{note: x.note}
+func (x *exporting) run(ctx context.Context) error {
+	again := backoff{note: x.c.note, first: x.c.retry}
 	for {
 		before := x.n
 		err := x.once(ctx)
 		if x.bar != nil {
 			x.bar.clear()
 		}
-		if ctx.Err() != nil {
-			return fmt.Errorf("interrupted after %s events; go on with --cursor %s", count(x.n), x.q.Get("cursor"))
-		}
-		if err == nil {
+		switch {
+		case ctx.Err() != nil:
+			return fmt.Errorf("interrupted after %s%s", events(x.n), x.onward())
+		case err == nil:
 			if x.bar != nil {
-				_, _ = fmt.Fprintf(x.note, "%s events\n", count(x.n)) // words beside the output
+				_, _ = fmt.Fprintf(x.c.note, "%s\n", events(x.n)) // words beside the output
 			}
 			return nil
 		}
-		if x.n == before && x.n == 0 {
-			return err
-		}
 		if err := again.wait(ctx, err, x.n > before); err != nil {
-			return fmt.Errorf("%w; %s events were written; go on with --cursor %s", err, count(x.n), x.q.Get("cursor"))
+			return fmt.Errorf("%w; %s written%s", err, wereEvents(x.n), x.onward())
 		}
+		x.q = query.Fix(x.q, x.began) // what -1h meant when it began
 	}
+}
+
+// onward tells how to go on; nothing if that is to begin again.
+func (x *exporting) onward() string {
+	if at := x.q.Get("cursor"); at != "" {
+		return "; go on with --cursor " + at
+	}
+	return ""
 }
 
 // errWriting is returned when the output takes no more, which no repeat mends.
@@ -102,12 +116,11 @@ var errWriting = errors.New("writing what is exported")
 
 // once writes what comes over one connection. The cursor follows each line.
 func (x *exporting) once(ctx context.Context) error {
-	resp, err := caddycmd.AdminAPIRequest(x.c.address, http.MethodGet, "/webhooks/export?"+x.q.Encode(), http.Header{"Webhooks-Who": {whoAmI()}}, nil)
+	resp, err := x.c.api.do(ctx, ask{method: http.MethodGet, uri: withQuery("/webhooks/export", x.q), kind: linesType, silence: exportSilence})
 	if err != nil {
-		return final(explain(x.c.address, err))
+		return final(err)
 	}
 	defer resp.Body.Close() //nolint:errcheck // it was read
-	defer context.AfterFunc(ctx, func() { _ = resp.Body.Close() })()
 	lines := bufio.NewReaderSize(resp.Body, 64<<10)
 	for {
 		line, err := lines.ReadBytes('\n')
@@ -119,7 +132,7 @@ func (x *exporting) once(ctx context.Context) error {
 		}
 		var at struct{ Cursor string }
 		if err := json.Unmarshal(line, &at); err != nil || at.Cursor == "" {
-			return &refusedError{fmt.Errorf("this is no exported event: %s", cut(printable(string(line)), 60))}
+			return &refusedError{fmt.Errorf("this is no exported event: %s", cut(string(line), 60))}
 		}
 		if _, err := x.out.Write(line); err != nil {
 			return &refusedError{fmt.Errorf("%w: %w", errWriting, err)}
@@ -129,31 +142,4 @@ func (x *exporting) once(ctx context.Context) error {
 			x.bar.count(x.n)
 		}
 	}
-}
-
-// backoff is the wait between connections.
-type backoff struct {
-	note  io.Writer
-	delay time.Duration
-	since time.Time
-}
-
-// patience is how long one tries without getting on.
-const patience = 5 * time.Minute
-
-// wait waits before the next connection; it gives up with why when asking again
-// does not help, or has not helped for long.
-func (b *backoff) wait(ctx context.Context, why error, gotOn bool) error {
-	if refused, ok := errors.AsType[*refusedError](why); ok {
-		return refused.error
-	}
-	if gotOn || b.since.IsZero() {
-		b.delay, b.since = reconnectAfter, time.Now()
-		_, _ = fmt.Fprintf(b.note, "%v; it is tried again\n", why) // words beside the output
-	}
-	if time.Since(b.since) > patience || !sleep(ctx, b.delay) {
-		return why
-	}
-	b.delay = min(2*b.delay, reconnectMost)
-	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -18,7 +19,8 @@ func healthCommand() *cobra.Command {
 		Short: "Tells whether webhooks are accepted and go on their way",
 		Long: `Prints ok, or why not, and ends with exit code 1 if not: for probes that run a
 command. A destination that is down does not count, because a restart of the
-gateway does not help it, unless --oldest-pending says how long events may wait.`,
+gateway does not help it, unless --oldest-pending says how long events may wait.
+A gateway that does not answer within --timeout is not healthy either.`,
 		Example: `  caddy webhooks health
   caddy webhooks health --oldest-pending 1h
   caddy webhooks health --ignore disk_nearly_full,backlog_full`,
@@ -26,14 +28,19 @@ gateway does not help it, unless --oldest-pending says how long events may wait.
 	}
 	cmd.Flags().String("oldest-pending", "", "How long an event may wait, such as 1h; default: for ever")
 	cmd.Flags().String("ignore", "", "Reasons that do not count, with commas between them")
+	cmd.Flags().Duration("timeout", 10*time.Second, "How long the gateway may take for its answer")
 	cmd.RunE = run(func(c *client, cmd *cobra.Command, _ []string) error {
+		timeout, err := cmd.Flags().GetDuration("timeout")
+		if err != nil || timeout <= 0 {
+			return errors.New("--timeout is a time such as 10s")
+		}
 		q := url.Values{}
 		for flag, name := range map[string]string{"oldest-pending": "oldest_pending", "ignore": "ignore"} {
 			if f := cmd.Flags().Lookup(flag); f.Changed {
 				q.Set(name, f.Value.String())
 			}
 		}
-		return c.health(q)
+		return c.health(q, timeout)
 	})
 	return cmd
 }
@@ -43,9 +50,9 @@ type healthView struct {
 	Reasons, Ignored []struct{ Reason, Source, Destination, Words string }
 }
 
-func (c *client) health(q url.Values) error {
+func (c *client) health(q url.Values, timeout time.Duration) error {
 	var v healthView
-	printed, err := c.call(http.MethodGet, "/webhooks/health", q, &v)
+	printed, err := c.request(ask{method: http.MethodGet, uri: withQuery("/webhooks/health", q), silence: timeout}, &v)
 	if printed || err != nil {
 		return c.unhealthy(err)
 	}

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,11 +9,11 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"os/signal"
-	"syscall"
+	"time"
 
-	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
+
+	"github.com/caddy-webhooks/caddy-webhooks/archive"
 )
 
 // chunkBytes is about how much one request uploads.
@@ -39,7 +38,7 @@ The file is believed. Import only what you have exported.`,
 		Args: cobra.ExactArgs(1),
 	}
 	cmd.RunE = run(func(c *client, cmd *cobra.Command, args []string) error {
-		i := &importing{c: c, note: cmd.ErrOrStderr(), bar: newBar(cmd.ErrOrStderr())}
+		i := newImporting(c, cmd.ErrOrStderr())
 		if args[0] == "-" {
 			return i.run(cmd.Context(), cmd.InOrStdin())
 		}
@@ -58,22 +57,24 @@ The file is believed. Import only what you have exported.`,
 
 // importView is what the API says of lines.
 type importView struct {
-	Lines      int `json:"lines"`
-	Imported   int `json:"imported"`
-	Known      int `json:"known"`
-	Duplicates int `json:"duplicates"`
-	Refused    int `json:"refused"`
-	Faults     []struct {
-		Line  int    `json:"line"`
-		Error string `json:"error"`
-	} `json:"faults"`
+	Lines      int     `json:"lines"`
+	Imported   int     `json:"imported"`
+	Known      int     `json:"known"`
+	Duplicates int     `json:"duplicates"`
+	Refused    int     `json:"refused"`
+	Faults     []fault `json:"faults"`
+}
+
+// fault is a line that was refused.
+type fault struct {
+	Line  int    `json:"line"`
+	Error string `json:"error"`
 }
 
 // importing is one import on its way.
 type importing struct {
-	c    *client
-	note io.Writer
-	bar  *bar
+	c   *client
+	bar *bar
 	// size is the file's, 0 if it is not known; read is how much has been stored.
 	size, read int64
 	// lines counts those of the file that were dealt with.
@@ -81,78 +82,121 @@ type importing struct {
 	total importView
 }
 
+func newImporting(c *client, note io.Writer) *importing {
+	return &importing{c: c, bar: newBar(note), total: importView{Faults: []fault{}}} // in JSON a list, as the API has it
+}
+
+// chunk is what one request uploads: whole lines.
+type chunk struct {
+	text  []byte
+	lines int
+	err   error // io.EOF at the end
+}
+
 // run uploads the lines in chunks, so that a break costs little.
-func (i *importing) run(parent context.Context, in io.Reader) error {
-	ctx, stop := signal.NotifyContext(parent, os.Interrupt, syscall.SIGTERM)
-	defer stop()
+func (i *importing) run(ctx context.Context, in io.Reader) error {
 	lines := bufio.NewReaderSize(in, 64<<10)
 	for end := false; !end; {
-		chunk, n, err := readChunk(lines)
-		if err != nil && !errors.Is(err, io.EOF) {
-			return fmt.Errorf("reading the file: %w", err)
+		part, err := i.next(ctx, lines)
+		if err != nil {
+			return i.broken(err)
 		}
-		end = err != nil
-		if len(chunk) == 0 {
+		end = part.err != nil
+		if len(part.text) == 0 {
 			continue
 		}
-		err = i.upload(ctx, chunk)
+		err = i.upload(ctx, part.text)
 		i.bar.clear()
 		if err != nil {
-			return fmt.Errorf("%w; %s lines are stored; run it again: what is stored is left as it is", err, count(int64(i.lines)))
+			return i.broken(err)
 		}
-		i.lines += n
-		i.read += int64(len(chunk))
+		i.lines += part.lines
+		i.read += int64(len(part.text))
 		i.show()
 	}
 	i.bar.clear()
 	return i.result()
 }
 
-// readChunk reads whole lines.
-func readChunk(r *bufio.Reader) (chunk []byte, n int, err error) {
-	for len(chunk) < chunkBytes {
-		line, err := r.ReadBytes('\n')
-		if chunk = append(chunk, line...); len(line) > 0 {
-			n++
+// broken says how far it came.
+func (i *importing) broken(err error) error {
+	return fmt.Errorf("%w; %s stored; run it again: what is stored is left as it is", err, wereLines(int64(i.lines)))
+}
+
+// next reads a chunk, or is interrupted: from a pipe nothing may ever come.
+func (i *importing) next(ctx context.Context, lines *bufio.Reader) (chunk, error) {
+	read := make(chan chunk, 1)
+	go func() { read <- readChunk(lines) }()
+	select {
+	case <-ctx.Done():
+		return chunk{}, errInterrupted
+	case part := <-read:
+		if errors.Is(part.err, errLong) {
+			return chunk{}, fmt.Errorf("line %d of the file %w", i.lines+part.lines+1, part.err)
 		}
-		if err != nil {
-			return chunk, n, err //nolint:wrapcheck // io.EOF is looked for
+		if part.err != nil && !errors.Is(part.err, io.EOF) {
+			return chunk{}, fmt.Errorf("reading the file: %w", part.err)
+		}
+		return part, nil
+	}
+}
+
+// readChunk reads whole lines.
+func readChunk(r *bufio.Reader) (c chunk) {
+	for len(c.text) < chunkBytes && c.err == nil {
+		var line []byte
+		if line, c.err = readLine(r); len(line) > 0 {
+			c.lines++
+		}
+		c.text = append(c.text, line...)
+	}
+	return c
+}
+
+// errLong is returned for a line that no gateway takes. Without an end to lines, as
+// a file of another kind may be, all of it would be read into memory.
+var errLong = fmt.Errorf("is longer than %d MiB: it is no exported event", archive.MaxLine>>20)
+
+// readLine reads a line. The last one need not end.
+func readLine(r *bufio.Reader) ([]byte, error) {
+	var line []byte
+	for {
+		part, err := r.ReadSlice('\n')
+		line = append(line, part...)
+		switch {
+		case len(line) > archive.MaxLine:
+			return nil, errLong
+		case !errors.Is(err, bufio.ErrBufferFull):
+			return line, err //nolint:wrapcheck // io.EOF is looked for
 		}
 	}
-	return chunk, n, nil
 }
 
 // upload sends a chunk, again and again while the gateway cannot take it.
-func (i *importing) upload(ctx context.Context, chunk []byte) error {
-	again := backoff{note: i.note}
+func (i *importing) upload(ctx context.Context, text []byte) error {
+	again := backoff{note: i.c.note, first: i.c.retry, tried: i.lines > 0}
 	for {
-		v, err := i.send(chunk)
+		v, err := i.send(ctx, text)
 		if err == nil {
 			i.count(v)
 			return nil
 		}
 		if ctx.Err() != nil {
-			return errors.New("interrupted")
+			return errInterrupted
 		}
-		if i.bar.clear(); i.lines == 0 && answerOf(err) == nil {
-			return err // nobody is there
-		}
+		i.bar.clear()
 		if err := again.wait(ctx, final(err), false); err != nil {
 			return err
 		}
 	}
 }
 
-func answerOf(err error) *answerError {
-	answer, _ := errors.AsType[*answerError](err)
-	return answer
-}
-
-func (i *importing) send(chunk []byte) (v importView, err error) {
-	h := http.Header{"Webhooks-Who": {whoAmI()}, "Content-Type": {"application/x-ndjson"}}
-	resp, err := caddycmd.AdminAPIRequest(i.c.address, http.MethodPost, "/webhooks/import", h, bytes.NewReader(chunk))
+func (i *importing) send(ctx context.Context, text []byte) (v importView, err error) {
+	resp, err := i.c.api.do(ctx, ask{
+		method: http.MethodPost, uri: "/webhooks/import", header: http.Header{"Content-Type": {linesType}}, body: text, kind: jsonType, silence: importSilence,
+	})
 	if err != nil {
-		return v, explain(i.c.address, err)
+		return v, err
 	}
 	defer resp.Body.Close() //nolint:errcheck // it was read
 	if err := json.NewDecoder(resp.Body).Decode(&v); err != nil {
@@ -160,6 +204,10 @@ func (i *importing) send(chunk []byte) (v importView, err error) {
 	}
 	return v, nil
 }
+
+// importSilence is how long the gateway may take for a chunk: a thousand events on
+// a slow disk.
+const importSilence = 2 * time.Minute
 
 // count adds a chunk's answer; its lines are counted from the file's beginning.
 func (i *importing) count(v importView) {
@@ -177,7 +225,7 @@ func (i *importing) count(v importView) {
 
 func (i *importing) show() {
 	if i.size > 0 {
-		i.bar.show(i.read>>10, i.size>>10, count(int64(i.lines))+" events")
+		i.bar.bytes(i.read, i.size, events(int64(i.lines)))
 		return
 	}
 	i.bar.count(int64(i.lines))
@@ -198,7 +246,7 @@ func (i *importing) result() error {
 		return err
 	}
 	if v.Refused > 0 {
-		return fmt.Errorf("%s lines were refused", count(int64(v.Refused)))
+		return fmt.Errorf("%s refused", wereLines(int64(v.Refused)))
 	}
 	return nil
 }

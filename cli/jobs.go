@@ -1,15 +1,13 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"net/url"
-	"os"
-	"os/signal"
 	"slices"
 	"strings"
 	"time"
@@ -51,10 +49,14 @@ func discardCommand() *cobra.Command {
 		Short: "Gives events up",
 		Long: `Gives one event up, or all waiting and dead ones that match the filters. They are
 kept for as long as delivered ones are, and can be replayed until then.
+
+With filters it says how many there are, and asks, if there is a terminal to ask
+at. --yes leaves the question out. A script without a terminal is never asked.
 ` + aboutJobs,
 		Example: `  caddy webhooks discard 01a208c1-2273-78b6-b2b3-3f9bb56ab108
   caddy webhooks discard <event> --destination orders
-  caddy webhooks discard --source shop --state dead --until -7d --dry-run`,
+  caddy webhooks discard --source shop --state dead --until -7d --dry-run
+  caddy webhooks discard --source shop --state dead --until -7d --yes`,
 	}, "discarded")
 }
 
@@ -94,6 +96,9 @@ func manyCommand(cmd *cobra.Command, outcome string) *cobra.Command {
 	cmd.Flags().Float64("rate", 0, "At most so many deliveries a second")
 	cmd.Flags().Bool("dry-run", false, "Only count")
 	cmd.Flags().Bool("detach", false, "Do not wait for the end")
+	if verb == "discard" {
+		cmd.Flags().BoolP("yes", "y", false, "Do not ask before many are discarded; without a terminal nothing is asked anyway")
+	}
 	if cmd.Args == nil {
 		cmd.Args = cobra.MaximumNArgs(1)
 	}
@@ -148,32 +153,44 @@ type jobView struct {
 }
 
 // commandMany gives an order, and waits for its end.
-func (c *client) commandMany(cmd *cobra.Command, verb, outcome string) error {
-	body, err := manyBody(cmd, verb)
+func (c *client) commandMany(cmd *cobra.Command, action, outcome string) error {
+	body, err := manyBody(cmd, action)
 	if err != nil {
 		return err
 	}
-	detach, err := cmd.Flags().GetBool("detach")
-	if err != nil {
-		return fmt.Errorf("reading --detach: %w", err)
+	if source, ok := body["source"].(string); ok {
+		c.warn(source)
 	}
+	if ask := askerOf(cmd); ask != nil && body["dry_run"] == nil {
+		if yes, err := c.sure(body, ask); err != nil || !yes {
+			return err
+		}
+	}
+	detach := cmd.Flags().Lookup("detach").Value.String() == "true"
 	asks := *c
 	asks.json = c.json && (detach || body["dry_run"] == true)
 	var v begunView
-	printed, err := asks.post("/webhooks/"+verb, body, &v)
-	switch {
-	case err != nil || printed:
+	printed, err := asks.post("/webhooks/"+action, body, &v)
+	if err != nil && answerOf(err) == nil && !nobodyListens(err) {
+		return fmt.Errorf("%w; the order may have arrived: `caddy webhooks jobs` lists what has begun", err)
+	}
+	if err != nil || printed {
 		return err
+	}
+	return c.begun(v, outcome, detach)
+}
+
+// begun tells of an order that was taken, and follows its job if that is wanted.
+func (c *client) begun(v begunView, outcome string, detach bool) error {
+	switch {
 	case v.DryRun && v.Matched == 0:
 		return c.printf("nothing matches\n")
 	case v.DryRun:
 		return c.printf("%d would be %s%s\n", v.Matched, outcome, toward(v.To))
 	case detach:
-		return c.printf("job %s begins: %d match\n", v.Job, v.Matched)
+		return c.printf("job %s begins: %d %s\n", v.Job, v.Matched, verb(v.Matched, "matches", "match"))
 	}
-	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt)
-	defer stop()
-	return c.follow(ctx, v.Job, outcome)
+	return c.follow(c.ctx, jobView{Job: v.Job, Matched: v.Matched}, outcome)
 }
 
 // toward names the destination, if there is another one.
@@ -215,32 +232,41 @@ const (
 	lastLook  = time.Second
 )
 
-// follow shows how far a job is until it has ended.
-func (c *client) follow(ctx context.Context, id, outcome string) error {
+// follow shows how far a job is until it has ended. The job is the gateway's:
+// whatever happens to the command, it is named.
+func (c *client) follow(ctx context.Context, v jobView, outcome string) error {
 	bar := newBar(c.out)
+	again := backoff{note: c.note, first: c.retry, tried: true}
 	for wait := firstLook; ; wait = min(wait*3/2, lastLook) {
-		v, err := c.job(id)
-		if err != nil {
+		seen, err := c.job(v.Job)
+		switch {
+		case ctx.Err() != nil:
+		case err != nil:
 			bar.clear()
-			return err
-		}
-		if v.State != "running" {
+			if err := again.wait(ctx, final(err), false); err != nil {
+				return fmt.Errorf("%w; %s", err, v.goesOn())
+			}
+			continue
+		case seen.State != "running":
 			bar.clear()
-			return c.jobEnded(v, outcome)
+			return c.jobEnded(seen, outcome)
+		default:
+			v, again = seen, backoff{note: c.note, first: c.retry, tried: true}
+			if !c.json {
+				bar.show(v.Changed+v.Deferred+v.Skipped, v.Matched, v.Waiting)
+			}
 		}
-		if !c.json {
-			bar.show(v.Changed+v.Deferred+v.Skipped, v.Matched, v.Waiting)
-		}
-		t := time.NewTimer(wait)
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			t.Stop()
+		if !sleep(ctx, wait) {
 			bar.clear()
-			return fmt.Errorf("job %s goes on: %d of %d done; `caddy webhooks jobs %s` shows it, and with --cancel ends it",
-				v.Job, v.Changed+v.Deferred, v.Matched, v.Job)
+			return errors.New(v.goesOn())
 		}
 	}
+}
+
+// goesOn tells how to look at a job that is not followed any more.
+func (v jobView) goesOn() string {
+	return fmt.Sprintf("job %s goes on at the gateway: %d of %d done when it was last seen; `caddy webhooks jobs %s` shows it, and with --cancel ends it",
+		v.Job, v.Changed+v.Deferred, v.Matched, v.Job)
 }
 
 // job asks for one job, whatever is to be printed.
@@ -255,7 +281,7 @@ func (c *client) jobEnded(v jobView, outcome string) error {
 	if c.json {
 		_, err := c.call(http.MethodGet, "/webhooks/jobs/"+url.PathEscape(v.Job), nil, nil)
 		if err == nil && v.State != "done" {
-			err = fmt.Errorf("the job is %s", v.State)
+			err = fmt.Errorf("job %s is %s", v.Job, v.State)
 		}
 		return err
 	}
@@ -266,20 +292,20 @@ func (c *client) jobEnded(v jobView, outcome string) error {
 	default:
 		fmt.Fprintf(&b, "%d of %d %s%s\n", v.Changed, v.Matched, outcome, toward(v.To))
 	}
-	if v.Deferred > 0 {
-		fmt.Fprintf(&b, "%d are being sent just now; no other attempt follows\n", v.Deferred)
+	if n := v.Deferred; n > 0 {
+		fmt.Fprintf(&b, "%d %s being sent just now; no other attempt follows\n", n, verb(n, "is", "are"))
 	}
-	if v.Sending > 0 {
-		fmt.Fprintf(&b, "%d are being sent just now, and stay; repeat the command for what is left of them\n", v.Sending)
+	if n := v.Sending; n > 0 {
+		fmt.Fprintf(&b, "%d %s being sent just now, and %s; repeat the command for what is left\n", n, verb(n, "is", "are"), verb(n, "stays", "stay"))
 	}
 	if n := v.Skipped - v.Sending; n > 0 {
-		fmt.Fprintf(&b, "%d stay as they are: they changed meanwhile, or are owed there already\n", n)
+		fmt.Fprintf(&b, "%d %s: changed meanwhile, or owed there already\n", n, verb(n, "stays as it is", "stay as they are"))
 	}
 	if err := c.printf("%s", b.String()); err != nil {
 		return err
 	}
 	if v.State != "done" {
-		return fmt.Errorf("job %s is %s: %s", v.Job, v.State, printable(v.Error))
+		return fmt.Errorf("job %s is %s: %s", v.Job, v.State, v.Error)
 	}
 	return nil
 }
@@ -307,13 +333,14 @@ done.`,
 		case cancel:
 			return c.cancelJob(args[0])
 		}
-		ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt)
-		defer stop()
 		v, err := c.job(args[0])
 		if err != nil {
 			return err
 		}
-		return c.follow(ctx, v.Job, outcomes[v.Action])
+		if !c.json {
+			_, _ = fmt.Fprintln(c.note, printable(v.words())) // words beside the output
+		}
+		return c.follow(c.ctx, v, outcomes[v.Action])
 	})
 	return cmd
 }
@@ -338,72 +365,37 @@ func (c *client) jobs() error {
 	if len(v.Jobs) == 0 {
 		return c.printf("no jobs\n")
 	}
-	t := table{out: c.out, flex: 5, columns: []column{
+	t := table{out: c.out, width: c.width, flex: 5, columns: []column{
 		{"JOB", 16, 16}, {"AGE", 4, 4}, {"ACTION", 7, 7}, {"STATE", 7, 9}, {"DONE", 4, 15}, {"FILTERS", 8, 8},
 	}}
 	var rows [][]string
+	var notes strings.Builder
 	for _, j := range v.Jobs {
-		var words []string
-		for _, name := range slices.Sorted(maps.Keys(j.Filters)) {
-			words = append(words, name+"="+j.Filters[name])
-		}
 		rows = append(rows, []string{
-			j.Job, c.ago(&j.Began), j.Action, j.State, count(j.Changed+j.Deferred) + "/" + count(j.Matched), strings.Join(words, " "),
+			j.Job, c.ago(&j.Began), j.Action, j.State, count(j.Changed+j.Deferred) + "/" + count(j.Matched), j.filters(),
 		})
+		fmt.Fprintf(&notes, "%s\n", printable(j.words()))
 	}
-	return t.print(rows)
+	if err := t.print(rows); err != nil {
+		return err
+	}
+	return c.printf("\n%s", notes.String())
 }
 
-// bar is a progress bar on a terminal, and nothing elsewhere.
-type bar struct {
-	out   io.Writer
-	on    bool
-	shown bool
+// filters are what the job was begun with.
+func (v jobView) filters() string {
+	var list []string
+	for _, name := range slices.Sorted(maps.Keys(v.Filters)) {
+		list = append(list, name+"="+v.Filters[name])
+	}
+	return strings.Join(list, " ")
 }
 
-func newBar(out io.Writer) *bar {
-	b := &bar{out: out}
-	if f, ok := out.(*os.File); ok {
-		info, err := f.Stat()
-		b.on = err == nil && info.Mode()&os.ModeCharDevice != 0
+// words tell who has begun a job, where it leads, and why it has failed.
+func (v jobView) words() string {
+	text := fmt.Sprintf("%s: %s%s by %s", v.Job, v.Action, toward(v.To), cmp.Or(v.Who, "somebody"))
+	if v.Error != "" {
+		text += ": " + v.Error
 	}
-	return b
-}
-
-// show draws the bar; what it waits for, if anything, stands behind it.
-func (b *bar) show(done, all int64, waiting string) {
-	if !b.on {
-		return
-	}
-	b.shown = true
-	_, _ = io.WriteString(b.out, "\r\x1b[K"+drawn(done, all, waiting)) // a bar that cannot be drawn is none
-}
-
-// count shows how many there were so far, where nobody knows of how many.
-func (b *bar) count(n int64) {
-	if b.on {
-		b.shown = true
-		_, _ = io.WriteString(b.out, "\r\x1b[K"+count(n)+" events") // as above
-	}
-}
-
-// drawn is the bar in at most 79 characters.
-func drawn(done, all int64, waiting string) string {
-	const width = 30
-	full := width
-	if all > 0 {
-		full = int(min(done, all) * width / all)
-	}
-	text := fmt.Sprintf("[%s%s] %s/%s", strings.Repeat("#", full), strings.Repeat(".", width-full), count(done), count(all))
-	if waiting != "" {
-		text += "  " + printable(waiting)
-	}
-	return cut(text, 79)
-}
-
-// clear takes the bar away.
-func (b *bar) clear() {
-	if b.shown {
-		_, _ = io.WriteString(b.out, "\r\x1b[K")
-	}
+	return text
 }

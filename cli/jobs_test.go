@@ -4,7 +4,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-	"unicode/utf8"
 )
 
 func TestAProgressBarFitsItsLine(t *testing.T) {
@@ -22,7 +21,7 @@ func TestAProgressBarFitsItsLine(t *testing.T) {
 		{1, 3, "1000 deliveries wait at shop/default; it goes on when they are fewer", "[##########....................] 1/3  1000 deliveries wait at shop/default; it…"},
 		{1, 3, "a\x1b[2Jb", "[##########....................] 1/3  a�[2Jb"},
 	} {
-		if got := drawn(c.done, c.all, c.waiting); got != c.want || utf8.RuneCountInString(got) > 79 {
+		if got := drawn(c.done, c.all, count(c.done)+"/"+count(c.all), c.waiting, 79); got != c.want || columns(got) > 79 {
 			t.Errorf("%d of %d: %q, want %q", c.done, c.all, got, c.want)
 		}
 	}
@@ -33,10 +32,10 @@ func TestWhatAJobDidIsSaidInWords(t *testing.T) {
 	for want, v := range map[string]jobView{
 		"nothing matches\n":          {State: "done"},
 		"3 of 3 moved to shop/new\n": {State: "done", Matched: 3, Changed: 3, To: "shop/new"},
-		"1 of 4 moved\n2 are being sent just now; no other attempt follows\n1 stay as they are: they changed meanwhile, or are owed there already\n": {
+		"1 of 4 moved\n2 are being sent just now; no other attempt follows\n1 stays as it is: changed meanwhile, or owed there already\n": {
 			State: "done", Matched: 4, Changed: 1, Deferred: 2, Skipped: 1,
 		},
-		"1 of 2 moved\n1 are being sent just now, and stay; repeat the command for what is left of them\n": {State: "done", Matched: 2, Changed: 1, Skipped: 1, Sending: 1},
+		"1 of 2 moved\n1 is being sent just now, and stays; repeat the command for what is left\n": {State: "done", Matched: 2, Changed: 1, Skipped: 1, Sending: 1},
 	} {
 		var out strings.Builder
 		c := &client{out: &out, now: time.Now}

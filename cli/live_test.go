@@ -140,7 +140,7 @@ func TestAnOperatorsDay(t *testing.T) {
 	if strings.Contains(shown, "sha256=") {
 		t.Errorf("the signature is shown:\n%s", shown)
 	}
-	if out := l.must("sources"); !strings.Contains(out, "github (github): 1 accepted, 1 duplicates, 1 rejected") {
+	if out := l.must("sources"); !strings.Contains(out, "github (github), since the start: 1 accepted, 1 duplicate, 1 rejected") {
 		t.Errorf("sources:\n%s", out)
 	}
 	l.steer(event)

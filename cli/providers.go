@@ -6,7 +6,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -53,7 +52,7 @@ refused. With another word it lists those that have the word in their name.`,
 		if err != nil {
 			return err
 		}
-		return listProviders(cmd.OutOrStdout(), found, asJSON)
+		return listProviders(cmd.OutOrStdout(), columnsOf(cmd.OutOrStdout()), found, asJSON)
 	}
 	return cmd
 }
@@ -113,7 +112,7 @@ type summary struct {
 	Docs    string `json:"docs"`
 }
 
-func listProviders(out io.Writer, found []*verify.Record, asJSON bool) error {
+func listProviders(out io.Writer, width int, found []*verify.Record, asJSON bool) error {
 	list, rows := []summary{}, [][]string{}
 	for _, r := range found {
 		v := summary{
@@ -128,7 +127,7 @@ func listProviders(out io.Writer, found []*verify.Record, asJSON bool) error {
 	if asJSON {
 		return encode(out, map[string]any{"providers": list})
 	}
-	t := table{out: out, flex: 4, columns: []column{
+	t := table{out: out, width: width, flex: 4, columns: []column{
 		{"NAME", 4, 21}, {"SCHEME", 6, 12}, {"ASKS", 4, 6}, {"ANEW", 4, 6}, {"PROVIDER", 8, 8}, {"ALSO", 4, 13},
 	}}
 	return t.print(rows)
@@ -201,7 +200,7 @@ func wrap(b *strings.Builder, first, next, text string) {
 	line := first
 	used := false
 	for word := range strings.FieldsSeq(text) {
-		if used && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > width {
+		if used && columns(line)+1+columns(word) > pageWidth {
 			b.WriteString(line + "\n")
 			line, used = next, false
 		}

@@ -20,7 +20,11 @@ func TestProvidersAreListed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	narrow(t, out)
+	var inTerminal strings.Builder
+	if err := listProviders(&inTerminal, 80, providers.All(), false); err != nil {
+		t.Fatal(err)
+	}
+	narrow(t, inTerminal.String())
 	text, _, err := webhooks(t, "providers", "--json")
 	var v struct {
 		Providers []struct {
@@ -36,7 +40,7 @@ func TestProvidersAreListed(t *testing.T) {
 	}
 	asking := 0
 	for _, p := range v.Providers {
-		if !strings.Contains(out, "\n"+cut(p.Name, 21)+" ") || len(p.Schemes) == 0 || p.Aliases == nil || p.Handshakes == nil {
+		if !strings.Contains(out, "\n"+p.Name+" ") || len(p.Schemes) == 0 || p.Aliases == nil || p.Handshakes == nil {
 			t.Errorf("%+v", p)
 		}
 		if p.EventID == "" || p.SignedAnew == "" || p.Generic == (p.Docs != "") {
@@ -123,7 +127,7 @@ func TestTheWholePageOfAProviderFitsTheTerminal(t *testing.T) {
 			t.Fatalf("%s: %v, %q", r.Name, err, out)
 		}
 		for row := range strings.Lines(out) {
-			if row = strings.TrimSuffix(row, "\n"); utf8.RuneCountInString(row) > width && !unbroken.MatchString(row) {
+			if row = strings.TrimSuffix(row, "\n"); utf8.RuneCountInString(row) > pageWidth && !unbroken.MatchString(row) {
 				t.Errorf("%s: %d columns: %s", r.Name, utf8.RuneCountInString(row), row)
 			}
 		}

@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 )
@@ -35,6 +34,9 @@ reason.`,
 			if f := cmd.Flags().Lookup(name); f.Changed {
 				q.Set(name, f.Value.String())
 			}
+		}
+		if q.Has("source") {
+			c.warn(q.Get("source"))
 		}
 		return c.refused(q)
 	})
@@ -65,7 +67,7 @@ func (c *client) refused(q url.Values) error {
 	if len(v.Counts) == 0 {
 		return c.printf("nothing was refused since Caddy was started\n")
 	}
-	counts := table{out: c.out, flex: -1, columns: []column{{"SOURCE", 6, 40}, {"STATUS", 6, 6}, {"REASON", 6, 20}, {"COUNT", 5, 7}}}
+	counts := table{out: c.out, width: c.width, flex: -1, columns: []column{{"SOURCE", 6, 40}, {"STATUS", 6, 6}, {"REASON", 6, 20}, {"COUNT", 5, 7}}}
 	var rows [][]string
 	for _, one := range v.Counts {
 		status := "4xx"
@@ -90,17 +92,29 @@ func (c *client) refused(q url.Values) error {
 
 // refusal is one request, and below it why it was refused.
 func (c *client) refusal(one refusalView) string {
-	head := fmt.Sprintf("%-4s %d %s", c.ago(&one.At), one.Status, cut(printable(one.Source), 12))
+	begin := fmt.Sprintf("%-4s %d %s", c.ago(&one.At), one.Status, c.fit(one.Source, 12))
 	remote, _, err := net.SplitHostPort(one.Remote)
 	if err != nil {
 		remote = one.Remote
 	}
-	from := "from " + cut(printable(remote), 39)
-	request := cut(printable(one.Method), 9) + " " + printable(one.Path)
-	line := head + "  " + cut(request, max(width-utf8.RuneCountInString(head+from)-4, 10)) + "  " + from
+	from := "from " + c.fit(remote, 39)
+	request := c.fit(one.Method, 9) + " " + printable(one.Path)
+	if c.width > 0 {
+		request = cut(request, max(c.width-columns(begin+from)-4, 10))
+	}
+	line := begin + "  " + request + "  " + from
 	why := printable(one.Why)
 	if one.More > 0 {
 		why += " (and " + count(int64(one.More)) + " more before)"
 	}
 	return strings.TrimRight(line+"\n"+wrapped(why, "     "), "\n") + "\n"
+}
+
+// fit makes a name printable, and short where a narrow terminal shows it.
+func (c *client) fit(name string, most int) string {
+	name = printable(name)
+	if c.width == 0 {
+		return name
+	}
+	return cutMiddle(name, most+max(c.width-pageWidth, 0)/4)
 }

@@ -221,6 +221,8 @@ func (s *sending) secret(cmd *cobra.Command) (string, error) {
 		return "", fmt.Errorf("%s signs with a private key; leave --secret out, or use --key", s.record.Name)
 	case asymmetric || key.Changed:
 		return s.makeKey(cmd)
+	case secret.Changed && secret.Value.String() == "":
+		return "", fmt.Errorf("--secret is empty, and %s signs with a secret: give --secret, or set %s", s.record.Name, secretVariable)
 	case secret.Changed:
 		return secret.Value.String(), nil
 	}

@@ -22,11 +22,13 @@ type (
 	sourceView struct {
 		Name, Provider                 string
 		Accepted, Duplicates, Rejected uint64
+		DuplicateDiffers               uint64 `json:"duplicate_differs"`
 		Destinations                   []destinationView
 	}
 	destinationView struct {
 		Name, State                                   string
 		Pending, Delivered, Dead, Discarded, Filtered int64
+		Retrying                                      int64
 		OldestPending                                 *time.Time `json:"oldest_pending"`
 		Rate                                          float64
 		LastError                                     string     `json:"last_error"`
@@ -62,76 +64,12 @@ type (
 	}
 )
 
-func sourcesCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:     "sources",
-		Short:   "Shows every source and destination: state, what waits, since when",
-		Example: "  caddy webhooks sources\n  caddy webhooks sources --json",
-		Args:    cobra.NoArgs,
-		RunE: run(func(c *client, _ *cobra.Command, _ []string) error {
-			var v struct{ Sources []sourceView }
-			if printed, err := c.call(http.MethodGet, "/webhooks/sources", nil, &v); printed || err != nil {
-				return err
-			}
-			return c.sources(v.Sources)
-		}),
-	}
-}
-
-func (c *client) sources(list []sourceView) error {
-	if len(list) == 0 {
-		return c.printf("no sources\n")
-	}
-	t := table{out: c.out, flex: -1, columns: []column{
-		{"SOURCE", 6, 16}, {"TO", 2, 14}, {"STATE", 5, 8}, {"PENDING", 7, 7}, {"OLDEST", 6, 6}, {"DEAD", 4, 7}, {"DELIVERED", 9, 9}, {"RATE/S", 6, 6},
-	}}
-	var rows [][]string
-	var notes strings.Builder
-	for _, s := range list {
-		fmt.Fprintf(&notes, "%s (%s): %d accepted, %d duplicates, %d rejected\n",
-			printable(s.Name), printable(cmp.Or(s.Provider, "not configured")), s.Accepted, s.Duplicates, s.Rejected)
-		for _, d := range s.Destinations {
-			rows = append(rows, []string{
-				s.Name, d.Name, d.State, count(d.Pending), c.ago(d.OldestPending), count(d.Dead), count(d.Delivered), fmt.Sprintf("%.1f", d.Rate),
-			})
-			if d.Filtered > 0 {
-				fmt.Fprintf(&notes, "%s/%s: %s events filtered: it did not want them\n", printable(s.Name), printable(d.Name), count(d.Filtered))
-			}
-			notes.WriteString(c.trouble(s.Name+"/"+d.Name, d))
-		}
-	}
-	if err := t.print(rows); err != nil {
-		return err
-	}
-	return c.printf("\n%s", notes.String())
-}
-
-// trouble says in words what keeps a destination's events; empty if nothing does.
-func (c *client) trouble(name string, d destinationView) string {
-	name = printable(name)
-	switch {
-	case d.State == "down" && d.DownSince != nil:
-		probe := ""
-		if d.NextProbe != nil {
-			probe = "; the next probe " + c.in(*d.NextProbe)
-		}
-		return fmt.Sprintf("%s: down for %s: %s%s\n", name, c.ago(d.DownSince), cut(printable(d.Why), 500), probe)
-	case d.State == "paused":
-		return fmt.Sprintf("%s: paused by an operator; `caddy webhooks resume %s` sends what waits\n", name, name)
-	case d.State == "orphaned":
-		return fmt.Sprintf("%s: not configured any more; `caddy webhooks move --help` says what can be done\n", name)
-	case d.LastError != "":
-		return fmt.Sprintf("%s: last attempt: %s\n", name, cut(printable(d.LastError), 500))
-	}
-	return ""
-}
-
 // filters are the flags of `events`, which are the API's parameters.
 var filters = map[string]string{
 	"source": "Only of this source", "destination": "Only to this destination",
 	"state": "pending, delivered, dead, discarded or filtered", "type": "Only of this type",
 	"id": "The provider's ID, or the event's", "since": "RFC 3339, or before now such as -2h",
-	"until": "RFC 3339, or before now such as -2h", "q": "Text in ID or type", "limit": "Most events per page", "cursor": "Go on from a page's end",
+	"until": "RFC 3339, or before now such as -2h", "q": "Text in ID or type, or a JSON path and a value: data.object.customer=cus_1", "limit": "Most events per page", "cursor": "Go on from a page's end",
 }
 
 func eventsCommand() *cobra.Command {
@@ -151,7 +89,10 @@ func eventsCommand() *cobra.Command {
 			}
 			all, err := cmd.Flags().GetBool("all")
 			if err != nil {
-				return err
+				return fmt.Errorf("reading --all: %w", err)
+			}
+			if q.Has("source") {
+				c.warn(q.Get("source"))
 			}
 			return c.events(q, all)
 		}),
@@ -173,8 +114,8 @@ func (c *client) events(q url.Values, all bool) error {
 	if c.json && all {
 		return c.allEvents(q)
 	}
-	t := table{out: c.out, flex: 3, columns: []column{
-		{"EVENT", 36, 36}, {"AGE", 4, 4}, {"SOURCE", 6, 12}, {"TYPE", 8, 8}, {"STATE", 9, 14},
+	t := table{out: c.out, width: c.width, flex: 3, columns: []column{
+		{"EVENT", 36, 36}, {"AGE", 4, 4}, {"SOURCE", 6, 12}, {"TYPE", 8, 8}, {"STATE", 9, 16},
 	}}
 	for {
 		var page pageView
@@ -243,20 +184,28 @@ func (c *client) rows(list []eventView) [][]string {
 	return rows
 }
 
-// states sums an event's deliveries up: one word if they agree.
+// urgent are the states in the order in which they matter to an operator.
+var urgent = []string{"pending", "dead", "discarded", "filtered", "delivered"}
+
+// states sums an event's deliveries up: one word if they agree. Else how many are
+// pending and dead; and where none is, the state that matters most, and how many
+// others there are.
 func states(e eventView) string {
 	seen := map[string]int{}
 	for _, d := range e.Deliveries {
 		seen[d.State]++
 	}
-	var words []string
-	for _, s := range slices.Sorted(maps.Keys(seen)) {
-		if len(seen) == 1 {
-			return s
-		}
-		words = append(words, fmt.Sprintf("%d %s", seen[s], s))
+	order := slices.SortedFunc(maps.Keys(seen), func(a, b string) int {
+		return cmp.Or(slices.Index(urgent, a)-slices.Index(urgent, b), cmp.Compare(a, b))
+	})
+	if len(order) < 2 {
+		return strings.Join(order, "")
 	}
-	return strings.Join(words, ", ")
+	text := fmt.Sprintf("%d %s", seen[order[0]], order[0])
+	if order[0] == "pending" && order[1] == "dead" {
+		return fmt.Sprintf("%s %d dead", text, seen["dead"])
+	}
+	return fmt.Sprintf("%s +%d", text, len(e.Deliveries)-seen[order[0]])
 }
 
 func showCommand() *cobra.Command {
@@ -294,7 +243,7 @@ func (c *client) show(e eventView) error {
 		{"type", e.Type},
 		{"received", fmt.Sprintf("%s (%s ago)", e.Received.Format(time.RFC3339), c.ago(&e.Received))},
 		{"request", e.Method + " " + e.URI},
-		{"size", fmt.Sprintf("%d bytes", e.Size)},
+		{"size", several(int64(e.Size), "byte")},
 	} {
 		if text := strings.TrimSpace(line[1]); text != "" {
 			fmt.Fprintf(&b, "%-9s %s\n", line[0], printable(text))
@@ -373,7 +322,8 @@ func body(encoded string) string {
 	case len(raw) == 0:
 		return "the body is empty"
 	case !utf8.Valid(raw):
-		return fmt.Sprintf("%d bytes that are no text; --json has them in base64", len(raw))
+		n := int64(len(raw))
+		return fmt.Sprintf("%s that %s no text; --json has %s in base64", several(n, "byte"), verb(n, "is", "are"), verb(n, "it", "them"))
 	}
 	var pretty bytes.Buffer
 	if json.Indent(&pretty, raw, "", "  ") == nil {

@@ -9,10 +9,8 @@ import (
 	"unicode/utf8"
 )
 
-// width is what tables fit into: a terminal of 80 columns.
-const width = 80
-
-// column is one column of a table; its cells are cut at most runes.
+// column is one column of a table; in a narrow terminal its cells are cut at most
+// columns.
 type column struct {
 	title       string
 	least, most int
@@ -23,6 +21,9 @@ type column struct {
 type table struct {
 	out     io.Writer
 	columns []column
+	// width is the terminal's. 0 is no terminal: then nothing is cut, since what
+	// reads a table there wants whole names.
+	width int
 	// flex is the column that takes what room is left; -1 for none.
 	flex   int
 	widths []int
@@ -40,8 +41,11 @@ func (t *table) print(rows [][]string) error {
 	for _, row := range rows {
 		var line strings.Builder
 		for i, text := range row {
-			text = cut(printable(text), t.widths[i])
-			fmt.Fprintf(&line, "%s%s ", text, strings.Repeat(" ", t.widths[i]-utf8.RuneCountInString(text)))
+			text = printable(text)
+			if t.width > 0 {
+				text = cutMiddle(text, t.widths[i])
+			}
+			fmt.Fprintf(&line, "%s%s ", text, strings.Repeat(" ", max(t.widths[i]-columns(text), 0)))
 		}
 		if _, err := fmt.Fprintln(t.out, strings.TrimRight(line.String(), " ")); err != nil {
 			return fmt.Errorf("printing: %w", err)
@@ -50,19 +54,42 @@ func (t *table) print(rows [][]string) error {
 	return nil
 }
 
+// measure gives each column what its cells need, if that fits; else at most what it
+// may have in a narrow terminal, and what is left over to those that need more.
 func (t *table) measure(rows [][]string) {
 	t.widths = make([]int, len(t.columns))
-	used := len(t.columns) - 1
+	need := make([]int, len(t.columns))
+	left := t.width - (len(t.columns) - 1)
 	for i, c := range t.columns {
+		need[i] = c.least
 		for _, row := range rows {
-			t.widths[i] = max(t.widths[i], utf8.RuneCountInString(row[i]))
+			need[i] = max(need[i], columns(printable(row[i])))
 		}
-		t.widths[i] = min(max(t.widths[i], c.least), c.most)
-		used += t.widths[i]
+		t.widths[i] = min(need[i], c.most)
+		left -= t.widths[i]
 	}
-	if t.flex >= 0 {
-		t.widths[t.flex] = max(t.widths[t.flex]+width-used, t.columns[t.flex].least)
+	if t.width == 0 {
+		t.widths = need
+		return
 	}
+	for i := range need {
+		more := min(need[i]-t.widths[i], max(left, 0))
+		t.widths[i] += more
+		left -= more
+	}
+	t.fit(left)
+}
+
+// fit has the flexible column take what is left of a page, for longer cells that
+// come later, and give what is too much.
+func (t *table) fit(left int) {
+	if t.flex < 0 {
+		return
+	}
+	if left > 0 {
+		left = max(left-max(t.width-pageWidth, 0), 0)
+	}
+	t.widths[t.flex] = max(t.widths[t.flex]+left, t.columns[t.flex].least)
 }
 
 // printable keeps a stranger's bytes from steering the terminal: what is no
@@ -86,22 +113,14 @@ func paragraphs(s string) string {
 	return strings.Join(lines, "\n")
 }
 
-// cut shortens by runes.
-func cut(s string, most int) string {
-	if utf8.RuneCountInString(s) <= most {
-		return s
-	}
-	return string([]rune(s)[:most-1]) + "…"
-}
-
 // wrapped breaks a text between words into lines that fit, each after indent.
 func wrapped(text, indent string) string {
 	var b strings.Builder
-	used := width // as if the line before were full
+	used := pageWidth // as if the line before were full
 	for word := range strings.FieldsSeq(text) {
-		n := utf8.RuneCountInString(word)
+		n := columns(word)
 		switch {
-		case used+1+n > width && b.Len() > 0:
+		case used+1+n > pageWidth && b.Len() > 0:
 			b.WriteString("\n")
 			fallthrough
 		case b.Len() == 0:

@@ -13,7 +13,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-	"unicode/utf8"
 
 	"github.com/caddy-webhooks/caddy-webhooks/admin"
 )
@@ -29,6 +28,7 @@ func serving(t *testing.T, answers ...string) (*client, *bytes.Buffer, *[]string
 	var asked []string
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		asked = append(asked, r.Method+" "+r.URL.RequestURI())
+		w.Header().Set("Content-Type", jsonType)
 		_, _ = io.WriteString(w, answers[min(len(asked), len(answers))-1])
 	}))
 	t.Cleanup(server.Close)
@@ -43,7 +43,24 @@ func listening(t *testing.T, server *httptest.Server) (*client, *bytes.Buffer) {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	return &client{address: u.Host, out: &out, now: func() time.Time { return noon }}, &out
+	c := clientOf(t, u.Host)
+	c.out = &out
+	return c, &out
+}
+
+// clientOf is a client of an admin endpoint, in a terminal of 80 columns, who tries
+// again at once.
+func clientOf(t *testing.T, address string) *client {
+	t.Helper()
+	api, err := newEndpoint(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(api.close)
+	return &client{
+		ctx: t.Context(), api: api, address: address, out: io.Discard, note: io.Discard, now: func() time.Time { return noon },
+		width: 80, retry: time.Millisecond,
+	}
 }
 
 func golden(t *testing.T, name, got string) {
@@ -66,7 +83,7 @@ func golden(t *testing.T, name, got string) {
 func narrow(t *testing.T, text string) {
 	t.Helper()
 	for line := range strings.Lines(text) {
-		if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > width {
+		if n := columns(strings.TrimSuffix(line, "\n")); n > 80 {
 			t.Errorf("%d columns: %s", n, line)
 		}
 	}
@@ -218,6 +235,7 @@ func TestTheAPIIsToldWhoActs(t *testing.T) {
 	var who string
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		who = r.Header.Get(admin.WhoHeader)
+		w.Header().Set("Content-Type", jsonType)
 		_, _ = io.WriteString(w, noMore)
 	}))
 	t.Cleanup(server.Close)
@@ -232,6 +250,9 @@ func TestErrorsAreInAnOperatorsWords(t *testing.T) {
 	var status int
 	var text string
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if strings.HasPrefix(text, "{") {
+			w.Header().Set("Content-Type", jsonType)
+		}
 		w.WriteHeader(status)
 		_, _ = io.WriteString(w, text)
 	}))
@@ -244,11 +265,13 @@ func TestErrorsAreInAnOperatorsWords(t *testing.T) {
 		{409, `{"error":"replay: an attempt is in flight"}`, "replay: an attempt is in flight"},
 		{404, "404 page not found\n", "built without the webhook gateway"},
 		{500, "oops", "HTTP 500: oops"},
-		{200, "<html>", "reading the answer"},
+		{200, "<html>", "no admin endpoint with the webhook gateway"},
+		{200, "{", "reading the answer"},
+		{302, "", "HTTP 302"},
 		{400, `{"error":"bad \u001b[2J"}`, "bad �[2J"},
 	} {
 		status, text = reply.status, reply.text
-		if err := c.events(url.Values{}, false); err == nil || !strings.Contains(err.Error(), reply.want) || strings.Contains(err.Error(), "\x1b") {
+		if err := (&neutralError{c.events(url.Values{}, false)}); err.error == nil || !strings.Contains(err.Error(), reply.want) || strings.Contains(err.Error(), "\x1b") {
 			t.Errorf("%d %s: %v, want %s", reply.status, reply.text, err, reply.want)
 		}
 	}
@@ -304,7 +327,7 @@ func TestTheOtherTablesFitATerminalToo(t *testing.T) {
 		{{State: "pending"}, {State: "pending"}}, {{State: "filtered"}}, {{State: "filtered"}, {State: "pending"}, {State: "delivered"}}, nil,
 	} {
 		for _, name := range []string{"b", long} {
-			lines.WriteString(tailLine(eventView{
+			lines.WriteString(c.tailLine(eventView{
 				Event: "01a208c1-2273-78b6-b2b3-3f9bb56ab108", Source: name, Type: name, Received: noon, Deliveries: states,
 			}) + "\n")
 		}

@@ -86,8 +86,8 @@ var law = map[string]room{
 	},
 	"admin/ui": {why: "the pages and their handler; they speak HTTP to the routes like everybody else", caddy: true},
 	"cli": {
-		why: "subcommands; signs, verifies and names on its own, everything else over HTTP", caddy: true,
-		from: []string{"verify", "verify/keys", "verify/providers", "verify/words", "dedup", "admin/ui"},
+		why: "subcommands; signs, verifies, names and reads exports on its own, everything else over HTTP", caddy: true,
+		from: []string{"archive", "dedup", "query", "store", "verify", "verify/keys", "verify/providers", "verify/words", "admin/ui"},
 	},
 	"caddyfile": {
 		why: "fills the JSON structs of handler and app; knows the providers' names", caddy: true,
