@@ -49,7 +49,7 @@ func (b *bar) line(text string) {
 
 // drawn is the bar in at most so many columns. Where they are few, the numbers stay.
 func drawn(done, all int64, numbers, words string, room int) string {
-	width := min(30, room-columns(numbers)-3)
+	width := min(30, room-columns(numbers)-5)
 	text := numbers
 	if width >= 5 {
 		full := width

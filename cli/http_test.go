@@ -89,12 +89,7 @@ func TestACommandKeepsItsConnection(t *testing.T) {
 
 func TestASocketIsReachedWithAndWithoutItsMode(t *testing.T) {
 	t.Parallel()
-	dir, err := os.MkdirTemp("", "cli") // t.TempDir may be longer than a socket's path can be
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	path := filepath.Join(dir, "s")
+	path := filepath.Join(t.TempDir(), "s")
 	l, err := net.Listen("unix", path)
 	if err != nil {
 		t.Fatal(err)

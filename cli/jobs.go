@@ -158,13 +158,8 @@ func (c *client) commandMany(cmd *cobra.Command, action, outcome string) error {
 	if err != nil {
 		return err
 	}
-	if source, ok := body["source"].(string); ok {
-		c.warn(source)
-	}
-	if ask := askerOf(cmd); ask != nil && body["dry_run"] == nil {
-		if yes, err := c.sure(body, ask); err != nil || !yes {
-			return err
-		}
+	if yes, err := c.agreed(body, askerOf(cmd)); err != nil || !yes {
+		return err
 	}
 	detach := cmd.Flags().Lookup("detach").Value.String() == "true"
 	asks := *c
@@ -178,6 +173,17 @@ func (c *client) commandMany(cmd *cobra.Command, action, outcome string) error {
 		return err
 	}
 	return c.begun(v, outcome, detach)
+}
+
+// agreed tells whether an order is meant, as far as somebody is to be asked.
+func (c *client) agreed(body map[string]any, ask asker) (bool, error) {
+	if source, ok := body["source"].(string); ok {
+		c.warn(source)
+	}
+	if ask == nil || body["dry_run"] != nil {
+		return true, nil
+	}
+	return c.sure(body, ask)
 }
 
 // begun tells of an order that was taken, and follows its job if that is wanted.
