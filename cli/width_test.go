@@ -66,16 +66,16 @@ func TestAStateSaysFirstWhatMatters(t *testing.T) {
 	t.Parallel()
 	for list, want := range map[string]string{
 		"":                             "",
-		"delivered delivered":          "delivered",
-		"delivered pending":            "1 pending +1",
-		"delivered dead delivered":     "1 dead +2",
-		"delivered dead pending dead":  "1 pending 2 dead",
-		"filtered delivered delivered": "1 filtered +2",
-		"discarded filtered delivered": "1 discarded +2",
-		"later pending":                "1 later +1",
+		"delivered,delivered":          "delivered",
+		"delivered,pending":            "1 pending +1",
+		"delivered,dead,delivered":     "1 dead +2",
+		"delivered,dead,pending,dead":  "1 pending 2 dead",
+		"filtered,delivered,delivered": "1 filtered +2",
+		"discarded,filtered,delivered": "1 discarded +2",
+		"later,pending":                "1 later +1",
 	} {
 		var e eventView
-		for state := range strings.FieldsSeq(list) {
+		for state := range strings.FieldsFuncSeq(list, func(r rune) bool { return r == ',' }) {
 			e.Deliveries = append(e.Deliveries, deliveryView{State: state})
 		}
 		if got := states(e); got != want {

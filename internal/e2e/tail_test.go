@@ -23,7 +23,7 @@ type running struct {
 // begins starts `caddy webhooks` with these arguments.
 func begins(t *testing.T, g *testkit.Gateway, args ...string) *running {
 	t.Helper()
-	r := &running{cmd: g.Command(append(append([]string{"webhooks"}, args...), "--address", g.Admin)...)}
+	r := &running{cmd: g.Command(append([]string{"webhooks", args[0], "--address", g.Admin}, args[1:]...)...)}
 	in, err := r.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
