@@ -28,10 +28,13 @@ type refusedError struct{ error }
 func (e *refusedError) Unwrap() error { return e.error }
 
 // final marks an answer as one that asking again does not change. While Caddy
-// starts there is no gateway yet, and a crowd of those that follow goes away.
+// starts there is no gateway yet, a crowd of those that follow goes away, and so
+// does what keeps a proxy on the way there from reaching it.
 func final(err error) error {
 	answer := answerOf(err)
-	if answer == nil || slices.Contains([]int{http.StatusNotFound, http.StatusServiceUnavailable}, answer.status) {
+	if answer == nil || slices.Contains([]int{
+		http.StatusNotFound, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout,
+	}, answer.status) {
 		return err
 	}
 	return &refusedError{err}

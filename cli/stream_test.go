@@ -33,7 +33,7 @@ func tailing(t *testing.T, answers ...string) *tailServer {
 		s.asked <- r.URL.RawQuery + " " + r.Header.Get("Last-Event-ID")
 		if status, words, refused := strings.Cut(answer, "!"); refused {
 			w.Header().Set("Content-Type", jsonType)
-			w.WriteHeader(map[string]int{"409": 409, "503": 503, "400": 400}[status])
+			w.WriteHeader(map[string]int{"409": 409, "502": 502, "503": 503, "400": 400}[status])
 			_, _ = fmt.Fprintf(w, `{"error":%q}`, words)
 			return
 		}
@@ -163,6 +163,10 @@ func TestAConnectionThatBringsNothingIsNoSuccess(t *testing.T) {
 func TestAFirstConnectionThatBreaksIsMadeAgain(t *testing.T) {
 	t.Parallel()
 	s := tailing(t, "", "id: 1\n\nid: 2\ndata: {}\n\n"+hang)
+	if got, _, err := following(t, s, url.Values{}, "", 0, 1); err != nil || len(got) != 1 {
+		t.Errorf("%v %v", got, err)
+	}
+	s = tailing(t, "id: 1\n\n", "502!a proxy", "503!not yet", "id: 1\n\nid: 2\ndata: {}\n\n"+hang)
 	if got, _, err := following(t, s, url.Values{}, "", 0, 1); err != nil || len(got) != 1 {
 		t.Errorf("%v %v", got, err)
 	}
