@@ -147,7 +147,7 @@ type jobView struct {
 	Job, Action, To, Who, State, Waiting, Error string
 	Filters                                     map[string]string
 	Matched, Changed, Deferred                  int64
-	Skipped, Sending                            int64
+	Skipped, Sending, Orphaned, Spared          int64
 	Began                                       time.Time
 	Ended                                       *time.Time
 }
@@ -259,7 +259,7 @@ func (c *client) follow(ctx context.Context, v jobView, outcome string) error {
 		default:
 			v, again = seen, backoff{note: c.note, first: c.retry, tried: true}
 			if !c.json {
-				bar.show(v.Changed+v.Deferred+v.Skipped, v.Matched, v.Waiting)
+				bar.show(v.Changed+v.Deferred+v.Skipped+v.Spared-v.Orphaned, v.Matched, v.Waiting)
 			}
 		}
 		if !sleep(ctx, wait) {
@@ -293,20 +293,12 @@ func (c *client) jobEnded(v jobView, outcome string) error {
 	}
 	var b strings.Builder
 	switch {
-	case v.Matched == 0 && v.State == "done":
+	case v.Matched == 0 && v.Orphaned == 0 && v.State == "done":
 		b.WriteString("nothing matches\n")
 	default:
 		fmt.Fprintf(&b, "%d of %d %s%s\n", v.Changed, v.Matched, outcome, toward(v.To))
 	}
-	if n := v.Deferred; n > 0 {
-		fmt.Fprintf(&b, "%d %s being sent just now; no other attempt follows\n", n, verb(n, "is", "are"))
-	}
-	if n := v.Sending; n > 0 {
-		fmt.Fprintf(&b, "%d %s being sent just now, and %s; repeat the command for what is left\n", n, verb(n, "is", "are"), verb(n, "stays", "stay"))
-	}
-	if n := v.Skipped - v.Sending; n > 0 {
-		fmt.Fprintf(&b, "%d %s: changed meanwhile, or owed there already\n", n, verb(n, "stays as it is", "stay as they are"))
-	}
+	v.rest(&b)
 	if err := c.printf("%s", b.String()); err != nil {
 		return err
 	}
@@ -314,6 +306,26 @@ func (c *client) jobEnded(v jobView, outcome string) error {
 		return fmt.Errorf("job %s is %s: %s", v.Job, v.State, v.Error)
 	}
 	return nil
+}
+
+// rest says what became of those that the job has not acted on.
+func (v jobView) rest(b *strings.Builder) {
+	if n := v.Deferred; n > 0 {
+		fmt.Fprintf(b, "%d %s being sent just now; no other attempt follows\n", n, verb(n, "is", "are"))
+	}
+	if n := v.Sending; n > 0 {
+		fmt.Fprintf(b, "%d %s being sent just now, and %s; repeat the command for what is left\n", n, verb(n, "is", "are"), verb(n, "stays", "stay"))
+	}
+	if n := v.Orphaned; n > 0 {
+		fmt.Fprintf(b, "%d %s: the destination is not configured any more; `caddy webhooks move --help` says what can be done\n",
+			n, verb(n, "stays as it is", "stay as they are"))
+	}
+	if n := v.Spared; n > 0 {
+		fmt.Fprintf(b, "%d %s settled since the job began, perhaps by itself before the gateway died\n", n, verb(n, "was", "were"))
+	}
+	if n := v.Skipped - v.Sending - v.Orphaned; n > 0 {
+		fmt.Fprintf(b, "%d %s: changed meanwhile, or owed there already\n", n, verb(n, "stays as it is", "stay as they are"))
+	}
 }
 
 func jobsCommand() *cobra.Command {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"strings"
 	"testing"
 	"time"
@@ -36,10 +37,14 @@ func TestWhatAJobDidIsSaidInWords(t *testing.T) {
 			State: "done", Matched: 4, Changed: 1, Deferred: 2, Skipped: 1,
 		},
 		"1 of 2 moved\n1 is being sent just now, and stays; repeat the command for what is left\n": {State: "done", Matched: 2, Changed: 1, Skipped: 1, Sending: 1},
+		"1 of 3 due again\n1 stays as it is: the destination is not configured any more; `caddy webhooks move --help` says what can be done\n" +
+			"2 were settled since the job began, perhaps by itself before the gateway died\n": {
+			State: "done", Matched: 3, Changed: 1, Skipped: 1, Orphaned: 1, Spared: 2, Action: "replay",
+		},
 	} {
 		var out strings.Builder
 		c := &client{out: &out, now: time.Now}
-		if err := c.jobEnded(v, "moved"); err != nil || out.String() != want {
+		if err := c.jobEnded(v, cmp.Or(outcomes[v.Action], "moved")); err != nil || out.String() != want {
 			t.Errorf("%q (%v), want %q", out.String(), err, want)
 		}
 	}
