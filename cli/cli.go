@@ -14,9 +14,6 @@ import (
 	"os"
 	"os/signal"
 	"os/user"
-	"regexp"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -219,23 +216,6 @@ func (c *client) request(a ask, v any) (printed bool, err error) {
 		return false, fmt.Errorf("reading the answer: %w", err)
 	}
 	return false, nil
-}
-
-// answered finds status and body in an error of [caddycmd.AdminAPIRequest],
-// which gives them as text only.
-var answered = regexp.MustCompile(`(?s)HTTP (\d{3}): (.*)`)
-
-// explain puts an error of [caddycmd.AdminAPIRequest] into an operator's words.
-func explain(address string, err error) error {
-	found := answered.FindStringSubmatch(err.Error())
-	if found == nil {
-		if strings.Contains(err.Error(), "performing request") {
-			return fmt.Errorf("no Caddy answers at %s; is it running? use --address (%w)", address, err)
-		}
-		return err
-	}
-	status, _ := strconv.Atoi(found[1]) // three digits
-	return refusal(address, status, []byte(found[2]))
 }
 
 // whoAmI names the person for the journal.
