@@ -94,12 +94,15 @@ func (g *Gateway) RefusalCounts(source string) []RefusalCount {
 			continue
 		}
 		rejected, unavailable := c.reasons()
-		for reason, n := range rejected {
-			all = append(all, RefusalCount{name, reason, false, n})
+		add := func(counted map[string]uint64, unavailable bool) {
+			for reason, n := range counted {
+				if n > 0 { // those of metrics are there from the start
+					all = append(all, RefusalCount{name, reason, unavailable, n})
+				}
+			}
 		}
-		for reason, n := range unavailable {
-			all = append(all, RefusalCount{name, reason, true, n})
-		}
+		add(rejected, false)
+		add(unavailable, true)
 	}
 	slices.SortFunc(all, func(a, b RefusalCount) int {
 		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Source, b.Source), cmp.Compare(a.Reason, b.Reason))
