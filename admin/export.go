@@ -8,6 +8,9 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+
 	"github.com/caddy-webhooks/caddy-webhooks/archive"
 	"github.com/caddy-webhooks/caddy-webhooks/query"
 	"github.com/caddy-webhooks/caddy-webhooks/store"
@@ -35,7 +38,10 @@ func export(g Gateway, w http.ResponseWriter, r *http.Request) error {
 		return failed(err)
 	}
 	f.Before = latest + 1
-	x := &exporting{s: g.Store(), filter: f, out: stream{w: w, control: http.NewResponseController(w)}}
+	x := &exporting{
+		s: g.Store(), filter: f, out: stream{w: w, control: http.NewResponseController(w)},
+		log: caddy.Log().Named("webhooks.export").Sugar().With("who", who(r)),
+	}
 	w.Header().Set("Content-Type", linesType)
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(http.StatusOK)
@@ -43,6 +49,9 @@ func export(g Gateway, w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	if err := x.run(r.Context()); err != nil {
+		if r.Context().Err() == nil { // else its reader is gone
+			x.log.Errorw("an export ended early; what is behind the cursor of its last line can be exported", "error", err)
+		}
 		// The answer has begun: breaking it off is how its reader learns that it is
 		// not whole.
 		panic(http.ErrAbortHandler)
@@ -66,6 +75,7 @@ type exporting struct {
 	filter store.Filter
 	out    stream
 	line   []byte
+	log    *zap.SugaredLogger
 }
 
 func (x *exporting) run(ctx context.Context) error {
@@ -85,14 +95,19 @@ func (x *exporting) run(ctx context.Context) error {
 	}
 }
 
-// write writes one event, if it has not been removed meanwhile.
+// write writes one event, if it has not been removed meanwhile. One that the disk
+// does not give as it was written keeps no other from being carried elsewhere.
 func (x *exporting) write(ctx context.Context, row store.Row) error {
 	record, err := x.s.Get(ctx, row.ID)
 	if errors.Is(err, store.ErrUnknown) {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("reading an event: %w", err)
+		return fmt.Errorf("reading event %s: %w", row.ID, err)
+	}
+	if record.Damaged {
+		x.log.Errorw("an event is damaged, and left out of an export", "event", row.ID.String(), "source", row.Source, "id", row.ProviderID)
+		return nil
 	}
 	if x.line, err = archive.Append(x.line[:0], record, query.Cursor(row.Seq)); err != nil {
 		return fmt.Errorf("writing an event: %w", err)

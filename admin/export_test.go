@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,10 +11,17 @@ import (
 	"net/http/httptest"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/caddy-webhooks/caddy-webhooks/archive"
 	"github.com/caddy-webhooks/caddy-webhooks/event"
+	"github.com/caddy-webhooks/caddy-webhooks/gateway"
 	"github.com/caddy-webhooks/caddy-webhooks/store"
 	"github.com/caddy-webhooks/caddy-webhooks/store/memory"
 )
@@ -200,3 +208,129 @@ func TestAnImportThatCannotGoOnSaysSo(t *testing.T) {
 type failing struct{}
 
 func (failing) Read([]byte) (int, error) { return 0, errors.New("the line is dead") }
+
+// spoilt is a store of which the disk does not give one event as it was written,
+// and fails at another.
+type spoilt struct {
+	store.Store
+	damaged, failing string
+}
+
+func (s spoilt) Get(ctx context.Context, id event.ID) (store.Record, error) {
+	r, err := s.Store.Get(ctx, id)
+	switch r.ProviderID {
+	case s.damaged:
+		r.Damaged, r.Event = true, nil
+	case s.failing:
+		return r, fmt.Errorf("%w: the disk", store.ErrUnavailable)
+	}
+	return r, err //nolint:wrapcheck // it is in place of it
+}
+
+func TestADamagedEventKeepsNoOtherFromBeingExported(t *testing.T) {
+	t.Parallel()
+	core, logs := observer.New(zap.ErrorLevel)
+	w := httptest.NewRecorder()
+	x := &exporting{
+		s: spoilt{Store: filled(t, 9), damaged: "id3", failing: "id7"}, filter: store.Filter{OldestFirst: true},
+		out: stream{w: w, control: http.NewResponseController(w)}, log: zap.New(core).Sugar(),
+	}
+	err := x.run(t.Context())
+	lines := strings.Split(strings.TrimSpace(w.Body.String()), "\n")
+	if err == nil || len(lines) != 6 || strings.Contains(w.Body.String(), `"id3"`) || !strings.Contains(lines[5], `"id6"`) {
+		t.Errorf("%v after %d lines", err, len(lines))
+	}
+	page, _ := x.s.Query(t.Context(), store.Filter{ID: "id7"})
+	if !strings.Contains(fmt.Sprint(err), page.Rows[0].ID.String()) {
+		t.Errorf("%v does not name the event", err)
+	}
+	if all := logs.All(); len(all) != 1 || all[0].ContextMap()["id"] != "id3" {
+		t.Errorf("it logs %+v", all)
+	}
+}
+
+// A reader that does not read holds neither a goroutine nor the store's pages.
+func TestAnExportDoesNotWaitForASlowReaderForEver(t *testing.T) {
+	t.Parallel()
+	w := &deadlined{ResponseRecorder: httptest.NewRecorder()}
+	before := time.Now()
+	if err := (stream{w: w, control: http.NewResponseController(w)}).write([]byte("x\n")); err != nil {
+		t.Fatal(err)
+	}
+	if left := w.deadline.Sub(before); left < streamWrite || left > streamWrite+time.Minute {
+		t.Errorf("a reader has %v, want %v", left, streamWrite)
+	}
+}
+
+// deadlined is an answer that notes until when it may be written.
+type deadlined struct {
+	*httptest.ResponseRecorder
+	deadline time.Time
+}
+
+func (d *deadlined) SetWriteDeadline(at time.Time) error {
+	d.deadline = at
+	return nil
+}
+
+func TestALineThatNoStoreTakesEndsAnImportEarly(t *testing.T) {
+	t.Parallel()
+	var record store.Record
+	record.ID, record.Source, record.Event = event.NewID(time.Now(), 1, 2, 3), "shop", &event.Event{Body: make([]byte, gateway.MaxRecord)}
+	line, err := archive.Append(nil, record, "")
+	if err != nil || len(line) > maxLine {
+		t.Errorf("the largest event has a line of %d bytes, and %d are read: %v", len(line), maxLine, err)
+	}
+	long := &endless{}
+	if _, err := readLine(bufio.NewReader(long)); err == nil || long.given > maxLine+1<<20 {
+		t.Errorf("%v after %d bytes", err, long.given)
+	}
+}
+
+// endless is a line that does not end.
+type endless struct{ given int }
+
+func (e *endless) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = ' '
+	}
+	e.given += len(p)
+	return len(p), nil
+}
+
+// What waits for the disk in an import is bounded, but for one line that is larger.
+func TestAnImportHoldsOnlySoMuch(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		i := &importing{free: make(chan struct{}, importsAtOnce)}
+		i.room = sync.NewCond(&i.mu)
+		held := make(chan int, 8)
+		hold := func(n int) {
+			go func() {
+				i.hold(n)
+				held <- n
+			}()
+			synctest.Wait()
+		}
+		hold(2 * importBytes)
+		hold(1)
+		if len(held) != 1 || <-held != 2*importBytes {
+			t.Fatal("one that is too large does not go alone")
+		}
+		i.release(2 * importBytes)
+		synctest.Wait()
+		if <-held != 1 {
+			t.Fatal("the next does not follow")
+		}
+		hold(importBytes - 1)
+		hold(1)
+		if len(held) != 1 {
+			t.Errorf("%d more are held, want one", len(held))
+		}
+		i.release(1)
+		synctest.Wait()
+		if len(held) != 2 {
+			t.Error("the last does not follow")
+		}
+	})
+}

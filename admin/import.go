@@ -20,8 +20,9 @@ import (
 )
 
 const (
-	// maxLine bounds one line of an import, in bytes.
-	maxLine = 256 << 20
+	// maxLine bounds one line of an import, in bytes: no event that a store would
+	// take has a longer one.
+	maxLine = archive.MaxLine
 	// importsAtOnce is how many events wait for the disk together, and
 	// importBytes about how much of them is held meanwhile.
 	importsAtOnce = 64

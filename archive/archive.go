@@ -24,10 +24,11 @@ import (
 // Format is the number of the form of the lines. Another is refused.
 const Format = 1
 
-// MaxLine is how long a line may be, in bytes, where lines are read: more than the
-// largest event that a store takes. What has no line ends, as a file of another kind
-// may have none, must not fill the memory.
-const MaxLine = 64 << 20
+// MaxLine is how long a line may be, in bytes, where lines are read: what the
+// largest event takes that a store takes (the local one half a segment of 64 MiB,
+// with its body in base64), what JSON adds to its headers, and its attempts. What has
+// no line ends, as a file of another kind may have none, must not fill the memory.
+const MaxLine = (32<<20)*4/3 + 6<<20 + maxAttempts*8<<10
 
 // ErrLine is returned for a line that is no event.
 var ErrLine = errors.New("not an exported event")
