@@ -248,11 +248,14 @@ func (r *Runner) some(ctx context.Context, j *running, p plan, all []parcel, pac
 	if end := slices.IndexFunc(all, func(p parcel) bool { return !p.acts() }); end >= 0 {
 		all = all[:end]
 	}
+	if ctx.Err() != nil {
+		return 0, context.Cause(ctx)
+	}
 	n, err := r.room(ctx, j, p, all)
 	if err != nil {
 		return 0, err
 	}
-	if n, err = pace.take(ctx, r.o.Now, n); err != nil {
+	if n, err = pace.take(ctx, r.o.Now, min(n, abreast)); err != nil {
 		return 0, err
 	}
 	return n, r.act(ctx, j, all[:n])
@@ -332,8 +335,10 @@ func (r *Runner) act(ctx context.Context, j *running, some []parcel) error {
 func (r *Runner) one(ctx context.Context, j *running, c store.Command) error {
 	c.Who, c.Before = fmt.Sprintf("%s, job %s", j.Who, j.ID), j.Began
 	var done store.Done
+	writing, end := lingering(ctx)
+	defer end()
 	err := r.patiently(ctx, j, func() (err error) {
-		done, err = r.o.Store.Command(ctx, c)
+		done, err = r.o.Store.Command(writing, c)
 		return err //nolint:wrapcheck // below
 	})
 	r.mu.Lock()
@@ -351,6 +356,20 @@ func (r *Runner) one(ctx context.Context, j *running, c store.Command) error {
 		return fmt.Errorf("event %s: %w", c.Event, err)
 	}
 	return nil
+}
+
+// lingering gives a context that ends a while after ctx: what is being written is
+// counted where the job stops, and a disk that hangs does not hold it.
+func lingering(ctx context.Context) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		_ = sleep(longer, noteWithin)
+		cancel()
+	})
+	return longer, func() {
+		stop()
+		cancel()
+	}
 }
 
 // pace spreads deliveries over time.
