@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -82,7 +83,7 @@ func (c *client) diagnosis(v healthView) error {
 	for _, r := range v.Reasons {
 		at := ""
 		if r.Source != "" {
-			at = " at " + r.Source + "/" + r.Destination
+			at = " at " + strings.TrimSuffix(r.Source+"/"+r.Destination, "/")
 		}
 		if err := c.printf("%s%s: %s\n", printable(r.Reason), printable(at), printable(r.Words)); err != nil {
 			return err

@@ -45,3 +45,19 @@ http://` + site + ` {
 		t.Errorf("with that ignored health says %q", out)
 	}
 }
+
+func TestHealthNamesASourceThatIsAtItsShareOfTheBacklog(t *testing.T) {
+	t.Parallel()
+	config := strings.Replace(one("shop", "default", testkit.FreeAddr(t), ""), "\t\tto ", "\t\tmax_backlog 30B\n\t\tto ", 1)
+	g := testkit.New(t).Start(config)
+	for i, want := range []int{200, 503} {
+		status, _, err := testkit.Post("http://"+g.Addr+"/hook", testkit.Secret, string(rune('a'+i)), []byte(`{"twenty": "bytes"}`))
+		if err != nil || status != want {
+			t.Fatalf("%d: %d %v, want %d", i, status, err, want)
+		}
+	}
+	out, err := g.Run("webhooks", "health", "--address", g.Admin)
+	if err == nil || !strings.Contains(out, "failing\nbacklog_full at shop: webhooks of this source are answered 503 ") {
+		t.Errorf("%v, health says %q", err, out)
+	}
+}
