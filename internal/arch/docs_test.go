@@ -70,26 +70,20 @@ func routes(t *testing.T) (all []string) {
 }
 
 // tabled are those that the first cell of a row names: `POST /x/replay` · `/discard`
-// are two, and so are `GET` · `DELETE /x`.
+// are two, and so are `GET /x` · `DELETE`.
 func tabled(cell string) (all []string) {
 	method, path := "", ""
-	var bare []string
 	for _, m := range span.FindAllStringSubmatch(cell, -1) {
-		first, rest, two := strings.Cut(m[1], " ")
+		first, rest, both := strings.Cut(m[1], " ")
 		switch {
-		case two:
+		case both:
 			method, path = first, rest
 		case strings.HasPrefix(first, "/"):
 			path = path[:strings.LastIndex(path, "/")] + first
 		default:
-			bare = append(bare, first)
-			continue
+			method = first
 		}
 		all = append(all, method+" "+path)
-		for _, other := range bare {
-			all = append(all, other+" "+path)
-		}
-		bare = nil
 	}
 	return all
 }
