@@ -202,7 +202,7 @@ func TestALineHasAnEnd(t *testing.T) {
 	c, _ := listening(t, exportOf(t, 0, nil))
 	endless := &zeros{}
 	err := newImporting(c, io.Discard).run(t.Context(), endless)
-	if !errors.Is(err, errLong) || !strings.Contains(err.Error(), "line 1 of the file is longer than 64 MiB") {
+	if !errors.Is(err, errLong) || !strings.Contains(err.Error(), "line 1 of the file is longer than 80 MiB") {
 		t.Errorf("%v", err)
 	}
 	if endless.n > archive.MaxLine+1<<20 {
