@@ -80,6 +80,34 @@ func TestAnEventThatIsReplayedWhileItsSegmentIsRemovedIsKept(t *testing.T) {
 	}
 }
 
+func TestWhatWasRemovedStaysRemovedWhenTheIndexIsRebuilt(t *testing.T) {
+	t.Parallel()
+	r, _ := delivered(t, 60)
+	r.retaining.Unlock()
+	r.retainNow()
+	for _, how := range []string{"then", "without the index"} {
+		if how != "then" {
+			r.rebuild()
+		}
+		page, err := r.Query(t.Context(), store.Filter{Limit: 1000})
+		if err != nil || len(page.Rows) != 0 {
+			t.Errorf("%s %d events are listed, %v; want none", how, len(page.Rows), err)
+		}
+	}
+}
+
+func TestAnEventWhoseSegmentIsGoneIsReadWithoutItsBody(t *testing.T) {
+	t.Parallel()
+	r, all := delivered(t, 60)
+	defer r.retaining.Unlock()
+	if err := r.journal.Remove(r.rowOf(all[3].Seq).pos.Segment); err != nil {
+		t.Fatal(err)
+	}
+	if v, err := r.Get(t.Context(), all[3].ID); err != nil || !v.Gone || v.Event != nil {
+		t.Errorf("it is read as %+v, %v; want it without its body", v, err)
+	}
+}
+
 func TestACommandThatIsUnderWayKeepsTheSegment(t *testing.T) {
 	t.Parallel()
 	r, all := delivered(t, 60)

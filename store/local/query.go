@@ -25,9 +25,9 @@ func (s *Store) Get(ctx context.Context, id event.ID) (store.Record, error) {
 	if err != nil {
 		return store.Record{}, fmt.Errorf("event %s: %w", id, err)
 	}
-	record, err := s.whole(ctx, seq, id)
+	record, err := s.whole(ctx, seq, id, false)
 	if errors.Is(err, journal.ErrGone) { // copied forward, or removed, since its row was read
-		record, err = s.whole(ctx, seq, id)
+		record, err = s.whole(ctx, seq, id, true)
 	}
 	switch {
 	case errors.Is(err, store.ErrUnknown), errors.Is(err, store.ErrClosed):
@@ -39,19 +39,20 @@ func (s *Store) Get(ctx context.Context, id event.ID) (store.Record, error) {
 }
 
 // whole reads an event's row, content and attempts. ErrGone of the journal if they
-// are being moved.
-func (s *Store) whole(ctx context.Context, seq uint64, id event.ID) (store.Record, error) {
+// are being moved; at last that means that they are not there any more.
+func (s *Store) whole(ctx context.Context, seq uint64, id event.ID, last bool) (store.Record, error) {
 	record, pos, places, err := s.outline(ctx, seq, id)
 	if err != nil {
 		return store.Record{}, err
 	}
 	if !record.Gone {
 		record.Event, err = s.content(pos, seq)
-		if record.Damaged = damaged(err); err != nil && !record.Damaged {
+		record.Damaged, record.Gone = damaged(err), last && errors.Is(err, journal.ErrGone)
+		if err != nil && !record.Damaged && !record.Gone {
 			return store.Record{}, err
 		}
 	}
-	record.Attempts, err = s.attempts(places)
+	record.Attempts, err = s.attempts(places, last)
 	return record, err
 }
 
@@ -100,8 +101,9 @@ type attemptPlace struct {
 	source string
 }
 
-// attempts reads attempts from the journal; those that are damaged are left out.
-func (s *Store) attempts(places []attemptPlace) ([]event.Attempt, error) {
+// attempts reads attempts from the journal; those that are damaged are left out,
+// and at last those whose segment is gone.
+func (s *Store) attempts(places []attemptPlace, last bool) ([]event.Attempt, error) {
 	var attempts []event.Attempt
 	for _, place := range places {
 		payload, err := s.journal.Read(place.Position)
@@ -110,7 +112,7 @@ func (s *Store) attempts(places []attemptPlace) ([]event.Attempt, error) {
 			a, err = decodeAttempt(payload)
 		}
 		switch {
-		case damaged(err):
+		case damaged(err), last && errors.Is(err, journal.ErrGone):
 			continue
 		case err != nil:
 			return nil, fmt.Errorf("reading an attempt: %w", err)

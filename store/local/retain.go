@@ -324,7 +324,8 @@ func (c *clearing) stateElsewhere(ctx context.Context) error {
 	for seq := range c.states {
 		c.s.mu.Lock()
 		r, _, err := c.s.pages.row(seq)
-		concerned := err == nil && r != nil && !r.gone && (r.pos.Segment < c.seg.ID || len(c.history(r)) > 0)
+		concerned := err == nil && r != nil && !r.gone && r.pos.Segment != c.seg.ID && // else it goes, or is copied with its content
+			(r.pos.Segment < c.seg.ID || len(c.history(r)) > 0)
 		c.s.mu.Unlock()
 		if err == nil && concerned {
 			err = c.copy(ctx, kindState, seq, nil, nil)
