@@ -80,6 +80,26 @@ func TestAnEventThatIsReplayedWhileItsSegmentIsRemovedIsKept(t *testing.T) {
 	}
 }
 
+func TestASearchFindsContentThatIsCopiedForwardMeanwhile(t *testing.T) {
+	t.Parallel()
+	r, all := delivered(t, 60)
+	seq := all[3].Seq
+	if _, err := r.Command(t.Context(), store.Command{Action: store.Replay, Event: all[3].ID}); err != nil {
+		t.Fatal(err)
+	}
+	before := r.rowOf(seq)
+	was := candidate{row: store.Row{ID: before.id, Seq: seq, Size: int(before.size)}, pos: before.pos}
+	r.retaining.Unlock()
+	r.retainNow()
+	if at := r.rowOf(seq).pos; at == was.pos {
+		t.Fatal("the event was not copied forward")
+	}
+	q := r.newSearch(store.Filter{Content: func(e *event.Event) bool { return e.ProviderID == "event-003" }})
+	if found, err := q.content(was); err != nil || !found {
+		t.Errorf("at its old place it is found: %v, %v; want it found at the new one", found, err)
+	}
+}
+
 func TestWhatWasRemovedStaysRemovedWhenTheIndexIsRebuilt(t *testing.T) {
 	t.Parallel()
 	r, _ := delivered(t, 60)

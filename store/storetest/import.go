@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -114,7 +115,12 @@ func importedWhole(r *rig) {
 	} {
 		v := r.foreign(uint64(n+1), states)
 		all = append(all, v)
-		r.bring(store.Import{Record: v}, store.Accepted)
+		got := r.bring(store.Import{Record: v}, store.Accepted)
+		soon, cancel := context.WithTimeout(r.Context(), patience)
+		if latest, err := r.s.Await(soon, got.Seq-1); err != nil || latest < got.Seq {
+			r.Errorf("who waits for the next event hears of %d, %v; want %d", latest, err, got.Seq)
+		}
+		cancel()
 	}
 	r.store()
 	for _, want := range all {
