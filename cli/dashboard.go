@@ -63,13 +63,8 @@ func (c *client) dashboard(parent context.Context, l net.Listener, readOnly bool
 	if _, err := c.call(http.MethodGet, "/webhooks/sources", nil, nil); err != nil {
 		return err
 	}
-	api, err := newAdminTransport(c.address)
-	if err != nil {
-		return err
-	}
-	defer api.connections.CloseIdleConnections()
 	pages := ui.New(ui.Options{
-		API: api, Whole: true, User: func(*http.Request) string { return strings.TrimPrefix(whoAmI(), "cli ") }, ReadOnly: readOnly,
+		API: adminTransport{c.api}, Whole: true, User: func(*http.Request) string { return strings.TrimPrefix(whoAmI(), "cli ") }, ReadOnly: readOnly,
 	})
 	d := newDoor(l.Addr().String(), pages)
 	server := &http.Server{Handler: d, ReadHeaderTimeout: 10 * time.Second}

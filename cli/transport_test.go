@@ -29,11 +29,7 @@ func TestTheDashboardUsesOneConnectionForAllItsRequests(t *testing.T) {
 	}
 	server.Start()
 	t.Cleanup(server.Close)
-	api, err := newAdminTransport(server.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(api.connections.CloseIdleConnections)
+	api := transportTo(t, server.Listener.Addr().String())
 	for range 50 {
 		if status, text := asked(t, api, "/webhooks/sources?a=b"); status != http.StatusOK || text != "GET /webhooks/sources?a=b" {
 			t.Fatalf("%d %s", status, text)
@@ -42,6 +38,16 @@ func TestTheDashboardUsesOneConnectionForAllItsRequests(t *testing.T) {
 	if n := opened.Load(); n != 1 {
 		t.Errorf("%d connections were opened", n)
 	}
+}
+
+func transportTo(t *testing.T, address string) adminTransport {
+	t.Helper()
+	api, err := newEndpoint(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(api.close)
+	return adminTransport{api}
 }
 
 func asked(t *testing.T, api http.RoundTripper, path string) (status int, text string) {
@@ -78,14 +84,10 @@ func TestTheDashboardAsksAnAdminEndpointOnASocket(t *testing.T) {
 	server.Start()
 	t.Cleanup(server.Close)
 	for _, address := range []string{"unix/" + path, "unix/" + path + "|0220"} {
-		api, err := newAdminTransport(address)
-		if err != nil {
-			t.Fatal(err)
-		}
+		api := transportTo(t, address)
 		if _, text := asked(t, api, "/"); text != "127.0.0.1 " {
 			t.Errorf("%s: it is asked as %q", address, text)
 		}
-		api.connections.CloseIdleConnections()
 	}
 }
 
@@ -98,10 +100,7 @@ func TestTheDashboardGivesUpWhatABrowserDoesNotWaitFor(t *testing.T) {
 		close(left)
 	}))
 	t.Cleanup(server.Close)
-	api, err := newAdminTransport(server.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
+	api := transportTo(t, server.Listener.Addr().String())
 	ctx, cancel := context.WithCancel(t.Context())
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://admin/", nil)
 	if err != nil {
@@ -120,21 +119,18 @@ func TestTheDashboardGivesUpWhatABrowserDoesNotWaitFor(t *testing.T) {
 func TestADashboardThatHasNoGatewaySaysSo(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.NotFoundHandler())
-	api, err := newAdminTransport(server.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
+	api := transportTo(t, server.Listener.Addr().String())
 	req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://admin/webhooks/sources", nil)
 	if _, err := api.RoundTrip(req); err == nil || !strings.Contains(err.Error(), "without the webhook gateway") {
 		t.Errorf("without the module: %v", err)
 	}
 	server.Close()
-	api.connections.CloseIdleConnections()
+	api.api.close()
 	if _, err := api.RoundTrip(req); err == nil || !strings.Contains(err.Error(), "no Caddy answers") {
 		t.Errorf("without Caddy: %v", err)
 	}
 	for _, address := range []string{"localhost:2019-2030", "tcp/:x"} {
-		if _, err := newAdminTransport(address); err == nil {
+		if _, err := newEndpoint(address); err == nil {
 			t.Errorf("%s is taken", address)
 		}
 	}
