@@ -43,10 +43,7 @@ func carryOut(ctx context.Context, g Gateway, c store.Command) (store.Done, erro
 // another source's.
 func meant(row store.Row, c store.Command, sources []gateway.SourceStatus) (list, orphans []event.Destination, foreign bool) {
 	for _, d := range row.Deliveries {
-		at := event.Destination{Source: row.Source, Name: d.Destination}
-		if d.Source != "" {
-			at.Source = d.Source
-		}
+		at := d.At(row.Source)
 		_, status, err := gateway.Find(sources, at.Source, at.Name)
 		switch {
 		case !c.Means(at):

@@ -7,6 +7,7 @@
 package event
 
 import (
+	"cmp"
 	"net/http"
 	"time"
 )
@@ -175,6 +176,11 @@ type Attempt struct {
 	Header http.Header
 	// Answer holds the first [AnswerLimit] bytes of the answer's body.
 	Answer []byte
+}
+
+// At is the destination that the delivery is for, source being its event's.
+func (d *Delivery) At(source string) Destination {
+	return Destination{Source: cmp.Or(d.Source, source), Name: d.Destination}
 }
 
 // Of tells whether the attempt was one of that delivery.

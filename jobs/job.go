@@ -156,10 +156,7 @@ func (p parcel) acts() bool { return !p.orphaned && !p.spared }
 // parcels gives what is to be done to one event.
 func (p plan) parcels(row store.Row) (list []parcel) {
 	for _, d := range row.Deliveries {
-		at := event.Destination{Source: row.Source, Name: d.Destination}
-		if d.Source != "" {
-			at.Source = d.Source
-		}
+		at := d.At(row.Source)
 		switch {
 		case !p.filter.Delivery(at, d.State), !p.fits(d.State), row.Gone && !d.State.Unsettled(),
 			p.action == store.Move && at == p.to:

@@ -216,11 +216,7 @@ func (b *bringing) ready(ctx context.Context) error {
 		size: uint64(in.Size), gone: in.Event == nil, deliveries: make([]delivery, len(in.Deliveries)),
 	}
 	for i, d := range in.Deliveries {
-		to := event.Destination{Source: in.Source, Name: d.Destination}
-		if d.Source != "" {
-			to.Source = d.Source
-		}
-		dest, err := s.destination(ctx, to)
+		dest, err := s.destination(ctx, d.At(in.Source))
 		if err != nil {
 			return err
 		}

@@ -71,11 +71,7 @@ func (s *Store) bring(in store.Import) store.Receipt {
 		s.claims[c.Key] = claim{of: r, digest: c.Digest, expires: s.clock().Add(c.Window)}
 	}
 	for _, from := range in.Record.Deliveries {
-		to := event.Destination{Source: e.Source, Name: from.Destination}
-		if from.Source != "" {
-			to.Source = from.Source
-		}
-		d := &delivery{of: r, to: s.destination(to), tried: from.Attempts > 0, Delivery: from}
+		d := &delivery{of: r, to: s.destination(from.At(e.Source)), tried: from.Attempts > 0, Delivery: from}
 		store.Arrive(&d.Delivery, s.now())
 		d.Source = ""
 		s.place(d, from.Order)
