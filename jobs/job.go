@@ -181,7 +181,7 @@ func (p plan) parcels(row store.Row) (list []parcel) {
 // if it is owed there for the first time.
 func (p plan) there(row store.Row) event.Delivery {
 	for _, d := range row.Deliveries {
-		if d.Destination == p.to.Name && (d.Source == p.to.Source || d.Source == "" && row.Source == p.to.Source) {
+		if d.At(row.Source) == p.to {
 			return d
 		}
 	}
